@@ -1,0 +1,31 @@
+"""Reverie turns a photograph into a gently moving clip, on the machine it runs on, offline.
+
+    import reverie
+    clip = reverie.animate("photo.jpg", seconds=10, prompt="slight leaf movement")
+    print(clip.path)
+
+`animate` writes a file; `stream` gives the frames themselves, as they come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .engines.errors import ReverieError
+
+if TYPE_CHECKING:
+    from .runtime.pipeline import animate, stream
+    from .runtime.settings import Settings
+
+__version__ = "0.1.0"
+__all__ = ["ReverieError", "Settings", "__version__", "animate", "stream"]
+
+_LAZY = {"animate": "pipeline", "stream": "pipeline", "Settings": "settings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".runtime.{_LAZY[name]}", __name__), name)

@@ -1,0 +1,256 @@
+"""A bundle: a model as a folder of ONNX graphs and one JSON file that says all about them.
+
+Format 1. `bundle.json` holds an object with
+
+    format      1
+    family      which code in runtime/families runs it: "ember", ...
+    name, version, description
+    license     SPDX expression of the whole
+    components  name -> {file, bytes, sha256, precision, inputs, outputs, license, license_file,
+                         source, parity}; inputs and outputs are [{name, dtype, shape}], a name in a
+                shape is a free size; a component with external weights lists them as
+                "data": [{file, bytes, sha256}]
+    files       other files of the bundle (licence texts, model card): name -> sha256
+    latents     layout of the latents (channels, spatial stride, ...)
+    schedule    what `schedule.schedule_from_manifest` reads
+    defaults    the family's default settings
+    limits      what the model can do: sizes, lengths
+    motion      what the ember family needs beside: frequencies, classes, calibration
+
+It is enough to run: a new checkpoint of a known family is data, not code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from reverie.engines.device import Device
+from reverie.engines.engine import Engine, open_engine
+from reverie.engines.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+EMBEDDED = Path(__file__).resolve().parent.parent / "bundles"
+"""Where the bundles that ship with Reverie lie, one folder each."""
+
+_HASH_LIMIT = 256 * 2**20
+_MANIFEST_LIMIT = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a bundle, with what proves that it is whole."""
+
+    file: str
+    """Path below the bundle's folder, with forward slashes."""
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """One network of a bundle."""
+
+    name: str
+    graph: DataFile
+    """The ONNX graph."""
+    data: tuple[DataFile, ...] = ()
+    """Its external weights."""
+    precision: str = "fp32"
+    """How the weights are stored: fp32, fp16, int8, ..."""
+    license: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model, read and checked; its networks are opened when asked for."""
+
+    folder: Path
+    family: str
+    name: str
+    version: str
+    components: Mapping[str, Component]
+    manifest: Mapping[str, Any] = field(repr=False)
+    """The whole of bundle.json."""
+
+    def component(self, name: str) -> Component:
+        """Return a component by name.
+
+        Raises:
+            BundleError: there is none of that name.
+        """
+        try:
+            return self.components[name]
+        except KeyError:
+            raise BundleError(
+                f"{self.folder / MANIFEST}: component {name!r} is missing "
+                f"(there are {', '.join(self.components) or 'none'}): export the model again"
+            ) from None
+
+    def path(self, name: str) -> Path:
+        """Return where a component's graph lies, after checking that it is whole.
+
+        Sizes are always compared; hashes for files up to 256 MiB (`verify` checks all).
+
+        Raises:
+            BundleError: a file is missing, cut short or changed; says which and what was checked.
+        """
+        component = self.component(name)
+        for data in (component.graph, *component.data):
+            _check(self.folder, data, hashed=data.bytes <= _HASH_LIMIT)
+        return self.folder / component.graph.file
+
+    def open(
+        self, name: str, *, device: Device | str = "auto", threads: int | None = None
+    ) -> Engine:
+        """Open a component's network on a device.
+
+        Raises:
+            BundleError: its files are not whole.
+            EngineError: the device cannot run it.
+        """
+        return open_engine(self.path(name), device=device, threads=threads)
+
+    def verify(self) -> None:
+        """Check every file of the bundle against its hash, whatever its size.
+
+        Raises:
+            BundleError: a file is missing, cut short or changed.
+        """
+        for component in self.components.values():
+            for data in (component.graph, *component.data):
+                _check(self.folder, data, hashed=True)
+        for file, sha256 in self.section("files").items():
+            path = self.folder / _inside(file)
+            if not path.is_file():
+                raise BundleError(f"{path} is missing: copy the bundle again")
+            _check_hash(path, sha256)
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return one object of the manifest, empty where it has none of that name.
+
+        Raises:
+            BundleError: it is something else than an object.
+        """
+        value = self.manifest.get(name, {})
+        if not isinstance(value, dict):
+            raise BundleError(f"{self.folder / MANIFEST}: {name!r} must be an object")
+        return value
+
+
+def embedded_models() -> tuple[str, ...]:
+    """Names of the models that ship with Reverie."""
+    return tuple(sorted(p.parent.name for p in EMBEDDED.glob(f"*/{MANIFEST}")))
+
+
+def load_bundle(model: str | Path) -> Bundle:
+    """Read a bundle's manifest: an embedded model's name, or a folder.
+
+    Raises:
+        BundleError: there is no such model, or its manifest is broken; says what and where.
+    """
+    folder = Path(model)
+    if str(model) in embedded_models():
+        folder = EMBEDDED / str(model)
+    elif not folder.is_dir():
+        raise BundleError(
+            f"model {str(model)!r} is not known: use {', '.join(embedded_models())}, "
+            "or the folder of a bundle"
+        )
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > _MANIFEST_LIMIT:
+            raise BundleError(f"{path} is far too large to be a manifest")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is no valid JSON ({error}): copy the bundle again") from error
+    return _parse(folder, path, manifest)
+
+
+def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(
+            f"{path}: format {found!r} is not known here (this version reads format {FORMAT}): "
+            "update Reverie, or export the model again"
+        )
+    try:
+        components = {
+            str(name): Component(
+                name=str(name),
+                graph=_data_file(entry),
+                data=tuple(_data_file(e) for e in entry.get("data", ())),
+                precision=str(entry.get("precision", "fp32")),
+                license=str(entry.get("license", "")),
+                source=str(entry.get("source", "")),
+            )
+            for name, entry in manifest["components"].items()
+        }
+        return Bundle(
+            folder=folder,
+            family=str(manifest["family"]),
+            name=str(manifest["name"]),
+            version=str(manifest["version"]),
+            components=components,
+            manifest=manifest,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BundleError(f"{path}: {what}: export the model again") from error
+
+
+def _data_file(entry: Mapping[str, Any]) -> DataFile:
+    return DataFile(str(_inside(entry["file"])), int(entry["bytes"]), str(entry["sha256"]))
+
+
+def _inside(file: str) -> PurePosixPath:
+    """A path that cannot leave the bundle's folder."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file:
+        raise BundleError(f"file {file!r} lies outside the bundle: this bundle is not safe to use")
+    return path
+
+
+def _check(folder: Path, data: DataFile, *, hashed: bool) -> None:
+    path = folder / data.file
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise BundleError(f"{path} is missing: copy the bundle again") from None
+    if size != data.bytes:
+        raise BundleError(
+            f"{path} has {size} bytes and should have {data.bytes} (size check): "
+            "copy the bundle again"
+        )
+    if hashed:
+        _check_hash(path, data.sha256)
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal text, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _check_hash(path: Path, sha256: str) -> None:
+    try:
+        actual = hash_file(path)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    if actual != sha256:
+        raise BundleError(
+            f"{path} is not the file that was exported (sha256 check): copy the bundle again"
+        )

@@ -1,0 +1,181 @@
+"""What one call asks for: the settings of a clip, and what its prompt means.
+
+What the model *is* lives in its bundle's manifest (`bundle.py`); None here means "the bundle's own
+default". Every value is checked when the object is made, so that Python and the command line refuse
+the same things with the same words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from reverie.engines.errors import SettingsError
+
+SECONDS_RANGE = (0.5, 600.0)
+FPS_RANGE = (1, 120)
+HEIGHT_RANGE = (64, 4320)
+ASPECT_RANGE = (1 / 4, 4.0)
+NAMED_ASPECTS = ("photo", "16:9", "9:16", "1:1", "4:3", "3:4")
+
+CameraMove = Literal["push", "pull", "left", "right", "up", "down", "orbit", "still"]
+LightKind = Literal["none", "golden", "dusk", "moon", "candle", "overcast", "bright"]
+CLASSES = ("static", "plant", "water", "sky", "cloth", "flame")
+"""What a place in a picture can be, in the order of ember's `classes` output."""
+
+
+def _choices(kind: object) -> str:
+    return ", ".join(get_args(kind))
+
+
+def parse_aspect(aspect: str) -> float | None:
+    """Return width / height of an aspect such as "16:9", or None for "photo".
+
+    Raises:
+        SettingsError: the text is no ratio of two positive numbers within 1:4 .. 4:1.
+    """
+    if aspect == "photo":
+        return None
+    match = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,4})?)\s*[:/x]\s*(\d{1,5}(?:\.\d{1,4})?)\s*", aspect)
+    low, high = ASPECT_RANGE
+    if match:
+        width, height = float(match[1]), float(match[2])
+        if width > 0 and height > 0 and low <= width / height <= high:
+            return width / height
+    raise SettingsError(
+        f"aspect {aspect!r} cannot be used: give one of {', '.join(NAMED_ASPECTS)}, "
+        "or W:H with a ratio from 1:4 to 4:1"
+    )
+
+
+@dataclass(frozen=True)
+class CameraIntent:
+    """How the camera moves."""
+
+    move: CameraMove | None = None
+    """The move asked for; None leaves the choice to the bundle's default (a slow push)."""
+    pace: float = 1.0
+    """Speed of the move, 0 .. 2; 1 is the default pace."""
+    strength: float = 1.0
+    """How far the move goes, 0 .. 2; 1 is the default distance."""
+
+    def __post_init__(self) -> None:
+        if self.move is not None and self.move not in get_args(CameraMove):
+            raise SettingsError(
+                f"camera move {self.move!r} is not known: use one of {_choices(CameraMove)}"
+            )
+
+
+@dataclass(frozen=True)
+class LightIntent:
+    """What the light does."""
+
+    kind: LightKind | None = None
+    """The kind of light asked for; None leaves a slow, faint drift of the photo's own light."""
+    strength: float = 1.0
+    """How strongly it shows, 0 .. 2; 1 is the default strength."""
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in get_args(LightKind):
+            raise SettingsError(
+                f"light {self.kind!r} is not known: use one of {_choices(LightKind)}"
+            )
+
+
+@dataclass(frozen=True)
+class MotionIntent:
+    """What stirs, and how much."""
+
+    amount: float = 1.0
+    """Multiplier on all motion, 0 .. 2; 1 is the model's own."""
+    gains: Mapping[str, float] = field(default_factory=dict)
+    """Multiplier for each class of CLASSES; a class not named here has 1."""
+    wind_degrees: float | None = None
+    """Where the wind blows to, in degrees, 0 right, 90 up; None leaves it to the seed."""
+    wind: float = 1.0
+    """Strength of the wind, 0 .. 2; 1 is the model's own."""
+    people: bool = False
+    """True when the prompt asks that a person's hair or clothes, or the subject itself, move."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.gains) - set(CLASSES)
+        if unknown:
+            raise SettingsError(
+                f"motion of {', '.join(sorted(unknown))} is not known: use {', '.join(CLASSES)}"
+            )
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What a prompt was understood as."""
+
+    camera: CameraIntent = field(default_factory=CameraIntent)
+    light: LightIntent = field(default_factory=LightIntent)
+    motion: MotionIntent = field(default_factory=MotionIntent)
+    understood: tuple[str, ...] = ()
+    """One line for each thing understood, for people: "camera: push in, slow"."""
+    unused: tuple[str, ...] = ()
+    """The words that could not be used, in their order."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one clip asks for.
+
+    Raises:
+        SettingsError: a value is impossible; the message names the option and its range.
+    """
+
+    seconds: float = 10.0
+    """Length of the clip; the clip has exactly round(seconds x fps) frames."""
+    fps: int = 24
+    """Frames a second, 1 .. 120."""
+    height: int = 720
+    """Height of the frame in pixels, 64 .. 4320; odd heights become even."""
+    aspect: str = "photo"
+    """Shape of the frame: "photo", or W:H from 1:4 to 4:1."""
+    motion: float | None = None
+    """How much stirs, 0 .. 1; None means the bundle's own default."""
+    seed: int = 0
+    """Which of the possible winds blows; the same seed gives the same frames."""
+    prompt: str | None = None
+    """What should happen, in words."""
+    loop: bool = False
+    """True makes the last frame lead back into the first."""
+    steps: int | None = None
+    """Denoising steps, 1 .. 100; None means the bundle's own default."""
+
+    def __post_init__(self) -> None:
+        low, high = SECONDS_RANGE
+        if not (math.isfinite(self.seconds) and low <= self.seconds <= high):
+            raise SettingsError(
+                f"seconds {self.seconds:g} cannot be used: give a length from {low:g} to {high:g}"
+            )
+        _whole("fps", self.fps, *FPS_RANGE)
+        _whole("height", self.height, *HEIGHT_RANGE)
+        _whole("seed", self.seed, 0, 2**63 - 1)
+        if self.steps is not None:
+            _whole("steps", self.steps, 1, 100)
+        if self.motion is not None and not (0 <= self.motion <= 1):  # nan fails too
+            raise SettingsError(f"motion {self.motion:g} cannot be used: give a number from 0 to 1")
+        if self.frames < 2:
+            raise SettingsError(
+                f"{self.seconds:g} seconds at {self.fps} fps is {self.frames} frame: "
+                "ask for more seconds or a higher fps"
+            )
+        parse_aspect(self.aspect)
+
+    @property
+    def frames(self) -> int:
+        """Frames in the clip."""
+        return round(self.seconds * self.fps)
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or int(value) != value or not low <= value <= high:
+        raise SettingsError(
+            f"{name} {value} cannot be used: give a whole number from {low} to {high}"
+        )

@@ -1,0 +1,41 @@
+"""Where the time goes: the stages of a render, timed, and told to whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage's name, what is done and the total of it."""
+
+
+class Stages:
+    """The stages of one render, in seconds.
+
+    A stage entered again adds to its time; stages do not overlap, so that their sum is the whole.
+    """
+
+    def __init__(self, on_progress: OnProgress | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._on_progress = on_progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        self.tell(name, 0, 1)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start)
+        self.tell(name, 1, 1)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds to a stage."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Tell how far a stage is."""
+        if self._on_progress is not None:
+            self._on_progress(name, done, total)
