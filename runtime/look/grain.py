@@ -1,0 +1,53 @@
+"""Film grain: fine, faint, never the same twice in a row; only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .camera import glide
+
+Floats: TypeAlias = NDArray[np.float32]
+Bytes: TypeAlias = NDArray[np.uint8]
+
+DEPTH = 3.0  # levels of standard deviation at strength 1, in the midtones
+MARGIN = 64  # how far the sheet of grain is shifted about
+
+
+class Grain:
+    """Grain for frames of one size.
+
+    size (height, width); strength 0..1; seed: the same seed gives the same grain.
+    """
+
+    def __init__(self, size: tuple[int, int], strength: float, seed: int = 0) -> None:
+        self._size = size
+        self._strength = min(max(strength, 0.0), 1.0)
+        self._seed = seed
+        rng = np.random.default_rng([seed, 11])
+        sheet = rng.standard_normal((size[0] + MARGIN, size[1] + MARGIN), np.float32)
+        sheet = cv2.GaussianBlur(sheet, (0, 0), 0.65)
+        self._sheet = (sheet / sheet.std() * np.float32(DEPTH)).astype(np.float32)
+
+    def lay(self, frame: Bytes, index: int, time: float) -> Bytes:
+        """The frame (h, w, 3) uint8 with grain; the first frame stays as it is."""
+        amount = self._strength * glide(time / 2.0, 0.5, 0.5)
+        if amount <= 0.0:
+            return frame
+        rng = np.random.default_rng([self._seed, 13, index])
+        y, x = (int(v) for v in rng.integers(0, MARGIN, 2))
+        part = self._sheet[y : y + self._size[0], x : x + self._size[1]]
+        luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255.0)
+        # Film shows its grain in the midtones; black and white stay clean.
+        noise = part * (np.float32(amount) * (np.float32(0.35) + 2.6 * luma * (1.0 - luma)))
+        return np.asarray(cv2.add(frame, cv2.merge([noise] * 3), dtype=cv2.CV_8U), np.uint8)
+
+
+def add_grain(frames: Iterator[Bytes], grain: Grain, *, fps: float) -> Iterator[Bytes]:
+    """Frames in, frames out, with grain."""
+    for index, frame in enumerate(frames):
+        yield grain.lay(frame, index, index / fps)

@@ -1,0 +1,143 @@
+"""A place for a file: asked for before, reserved beside, published whole, never half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..engines.errors import OutputError
+
+CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""What a clip's name may end in, and the container that makes."""
+
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+
+
+def check_output(path: str | os.PathLike[str], force: bool = False) -> Path:
+    """Return `path` when a clip can be written there now; costs nothing, so ask before rendering.
+
+    Raises:
+        OutputError: the name ends in no known container, the folder is missing or cannot be
+            written in, something that is no file is there, or a file is and `force` is False.
+    """
+    target = Path(path)
+    try:
+        with disk_errors(target):
+            _check(target, force)
+    except ValueError as error:  # a NUL in the name
+        raise OutputError(f"{target!r:.80} is no usable file name ({error})") from error
+    return target
+
+
+def _check(target: Path, force: bool) -> None:
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file in it, {target / 'clip.mp4'}")
+    if target.suffix.lower() not in CONTAINERS:
+        raise OutputError(
+            f"{target}: a clip's name must end in {', '.join(CONTAINERS)}: "
+            f"try {target.with_suffix('.mp4')}"
+        )
+    reserve(target).unlink()
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode) and target.exists():
+        mode = target.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise OutputError(f"{target} is no ordinary file: choose another name with --out")
+    if not force:
+        raise _exists(target)
+
+
+def reserve(target: Path) -> Path:
+    """Create an empty file under a hidden name of its own in the folder of `target`."""
+    part = _real(target).parent / f".reverie-{secrets.token_hex(6)}.part"
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return part
+
+
+def publish(part: Path, target: Path, force: bool) -> None:
+    """Give the finished file its name; without `force` a file that came meanwhile stays.
+
+    Raises:
+        OutputError: the name was taken meanwhile.
+        OSError: the system refuses.
+    """
+    if force:
+        part.replace(_real(target))
+        return
+    try:
+        if os.name == "nt":
+            part.rename(target)  # refuses on Windows when the name is taken
+        else:
+            os.link(part, target)  # so does a link everywhere else
+            part.unlink()
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _take_then_replace(part, target)
+
+
+def _take_then_replace(part: Path, target: Path) -> None:
+    """Publish where the file system has no links: take the name, then replace our own file."""
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        raise _exists(target) from None
+    try:
+        part.replace(target)
+    except BaseException:
+        target.unlink()
+        raise
+
+
+def _real(target: Path) -> Path:
+    """Follow a link, so that replacing a clip behind one replaces the clip and not the link."""
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+def _exists(target: Path) -> OutputError:
+    return OutputError(
+        f"{target} exists and is not overwritten: choose another name with --out, "
+        "or replace it with --force"
+    )
+
+
+@contextlib.contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Turn what the system says while writing `target` (any OSError) into one line for a person."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(_explain(target, error)) from error
+
+
+def _explain(target: Path, error: OSError) -> str:
+    folder = target.parent
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return (
+                f"no room for {target}, the disk is full: free some space or choose another disk "
+                "with --out; nothing was written"
+            )
+        case errno.EFBIG:
+            return (
+                f"{target} grew beyond the largest file allowed here: ask for fewer seconds or a "
+                "smaller height, or choose another disk with --out; nothing was written"
+            )
+        case errno.ENOENT | errno.ENOTDIR:
+            return f"the folder {folder} does not exist: create it, or choose another with --out"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{folder} cannot be written in: choose another folder with --out"
+        case errno.ENAMETOOLONG:
+            return f"the name {target.name:.40}... is too long: choose a shorter one with --out"
+        case _:
+            return f"{target} cannot be written ({error.strerror or error}): try another --out"

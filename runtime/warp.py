@@ -1,0 +1,94 @@
+"""Drawing a picture through a map of coordinates: one seam, two ways, the same frames.
+
+On a CPU OpenCV's remap is the fast way; on a GPU a GridSample graph is. Both sample a copy of
+the picture with a half-pixel grid put in once by a wide cubic, so that the cheap linear reading
+of it stays sharp: a slow camera would otherwise show the picture breathe between sharp and soft.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.engine import open_engine
+
+Floats: TypeAlias = NDArray[np.float32]
+Bytes: TypeAlias = NDArray[np.uint8]
+
+GRAPH = Path(__file__).parent / "graphs" / "warp.onnx"
+WIDEST_FINE = 8192  # pictures wider than this are read as they are, to keep memory in bounds
+
+
+class Warp(Protocol):
+    """A picture that can be drawn through maps."""
+
+    def warp(self, map_x: Floats, map_y: Floats) -> Bytes:
+        """Sample the picture at (map_x, map_y), (h, w) float32 in picture pixels -> (h, w, 3).
+
+        Outside the picture lies its mirror image.
+        """
+        ...
+
+
+def refine(picture: Bytes, times: int) -> Bytes:
+    """Put `times - 1` new samples between each two of the picture; the old ones stay exact.
+
+    picture (H, W, 3) uint8 -> (times H, times W, 3) uint8, where [times y, times x] is [y, x].
+    """
+    if times == 1:
+        return picture
+    height, width = picture.shape[:2]
+    at = np.float32([[1 / times, 0, 0], [0, 1 / times, 0]])  # type: ignore[arg-type]
+    fine = cv2.warpAffine(
+        picture,
+        at,
+        (width * times, height * times),
+        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    fine[::times, ::times] = picture
+    return np.asarray(fine, np.uint8)
+
+
+def fineness(picture: Bytes) -> int:
+    """How many samples a pixel is given along each axis."""
+    return 2 if max(picture.shape[:2]) * 2 <= WIDEST_FINE else 1
+
+
+class OpenCvWarp:
+    """The way for a CPU: OpenCV's remap."""
+
+    def __init__(self, picture: Bytes) -> None:
+        self._times = fineness(picture)
+        self._fine = refine(picture, self._times)
+
+    def warp(self, map_x: Floats, map_y: Floats) -> Bytes:
+        if self._times != 1:
+            map_x, map_y = map_x * np.float32(self._times), map_y * np.float32(self._times)
+        frame = cv2.remap(
+            self._fine, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return np.asarray(frame, np.uint8)
+
+
+class GraphWarp:
+    """The way for a GPU: a GridSample graph, run by whatever engine the device has."""
+
+    def __init__(self, picture: Bytes, device: str = "auto") -> None:
+        self._times = fineness(picture)
+        self._fine = refine(picture, self._times)
+        self._engine = open_engine(GRAPH, device=device)
+
+    def warp(self, map_x: Floats, map_y: Floats) -> Bytes:
+        times = np.float32(self._times)
+        inputs = {"picture": self._fine, "map_x": map_x * times, "map_y": map_y * times}
+        return np.asarray(self._engine.run(inputs)["frame"], np.uint8)
+
+
+def choose_warp(picture: Bytes, device: str = "cpu") -> Warp:
+    """The faster way on this device: the graph on "cuda", OpenCV everywhere else."""
+    return GraphWarp(picture, device) if device.startswith("cuda") else OpenCvWarp(picture)

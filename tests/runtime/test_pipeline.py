@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reverie
+from PIL import Image
+from reverie.engines.errors import BundleError, OutputError, SettingsError
+from reverie.runtime.clip import read_frames
+from reverie.runtime.pipeline import default_output, stream
+from reverie.runtime.settings import Settings
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+
+PHOTO = DATA / "photos" / "lake-sherburne.jpg"
+TOY = DATA / "bundles" / "toy-ember"
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-12)))
+
+
+def test_a_clip_is_as_asked(tmp_path: Path) -> None:
+    out = tmp_path / "clip.mp4"
+    clip = reverie.animate(PHOTO, out, model=TOY, seconds=1.5, fps=20, height=120, aspect="4:3")
+    frames = list(read_frames(out))
+    assert (clip.frames, clip.seconds, clip.fps) == (30, 1.5, 20)
+    assert len(frames) == 30
+    assert frames[0].shape == (120, 160, 3)
+    assert (clip.width, clip.height) == (160, 120)
+    assert clip.path == out
+    assert {"photo", "look", "maps", "denoise", "frames", "encode"} <= set(clip.stages)
+    assert clip.peak_memory > 10 * 2**20
+
+
+def test_the_first_frame_is_the_photo() -> None:
+    film = stream(PHOTO, model=TOY, seconds=1, height=160)
+    first = next(film.frames)
+    with Image.open(PHOTO) as photo:
+        expected = np.asarray(photo.convert("RGB").resize((film.width, film.height), Image.BOX))
+    assert psnr(first, expected) > 35
+
+
+def test_the_film_moves_and_frames_come_when_asked() -> None:
+    film = stream(PHOTO, model=TOY, seconds=2, height=96)
+    frames = [frame.copy() for frame in film]
+    assert len(frames) == film.frame_count == 48
+    assert all(f.shape == (96, film.width, 3) and f.dtype == np.uint8 for f in frames)
+    assert psnr(frames[0], frames[24]) < 50
+
+
+def test_the_same_seed_gives_the_same_frames_and_another_seed_others() -> None:
+    def middle(seed: int) -> np.ndarray:
+        return list(stream(PHOTO, model=TOY, seconds=1.5, height=96, seed=seed, motion=1.0))[30]
+
+    np.testing.assert_array_equal(middle(3), middle(3))
+    assert (middle(3) != middle(4)).any()
+
+
+def test_a_loop_closes() -> None:
+    frames = [
+        f.astype(np.float32)
+        for f in stream(PHOTO, model=TOY, seconds=4, fps=12, height=96, loop=True)
+    ]
+    steps = [np.abs(a - b).mean() for a, b in pairwise(frames)]
+    seam = np.abs(frames[-1] - frames[0]).mean()
+    assert seam <= 1.1 * np.median(steps)
+
+
+def test_settings_by_name_and_as_an_object_agree() -> None:
+    one = stream(PHOTO, Settings(seconds=1, height=96), model=TOY)
+    two = stream(PHOTO, model=TOY, seconds=1, height=96)
+    assert (one.frame_count, one.width, one.height) == (two.frame_count, two.width, two.height)
+    with pytest.raises(SettingsError, match="unknown setting"):
+        stream(PHOTO, model=TOY, colour="blue")
+
+
+def test_the_prompt_is_told_back() -> None:
+    film = stream(PHOTO, model=TOY, seconds=1, height=96, prompt="camera zooms in, xylophone")
+    assert film.understanding.camera.move == "push"
+    assert film.understanding.unused == ("xylophone",)
+
+
+def test_default_output_is_the_photos_name_here() -> None:
+    assert default_output("/somewhere/else/mother.jpeg") == Path("mother.mp4")
+    assert default_output(np.zeros((8, 8, 3), np.uint8)) == Path("reverie.mp4")
+
+
+def test_an_existing_file_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "kept.mp4"
+    out.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=r"kept\.mp4"):
+        reverie.animate(PHOTO, out, model=TOY, seconds=1, height=96)
+    assert out.read_bytes() == b"precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.mp4"]
+
+
+def test_an_unknown_family_lists_the_known_ones(toy_bundle: Path) -> None:
+    path = toy_bundle / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "family": "opal"}))
+    with pytest.raises(BundleError, match=r"family 'opal' is not known here.*ember"):
+        stream(PHOTO, model=toy_bundle)
+
+
+MEMORY = """
+import sys, reverie
+film = reverie.stream(sys.argv[1], model=sys.argv[2], seconds=float(sys.argv[3]), height=240)
+for frame in film: pass
+from reverie.runtime.memory import peak_memory
+print(peak_memory())
+"""
+
+
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    def peak(seconds: int) -> int:
+        command = [sys.executable, "-c", MEMORY, str(PHOTO), str(TOY), str(seconds)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert peak(60) <= 1.05 * peak(5)
