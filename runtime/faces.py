@@ -98,7 +98,11 @@ def _search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) 
             x, y = (column + part["bbox"][i, 0]) * stride, (row + part["bbox"][i, 1]) * stride
             w, h = np.exp(np.minimum(part["bbox"][i, 2:], 6)) * stride
             box = (x - w / 2) / across, (y - h / 2) / down, (x + w / 2) / across, (y + h / 2) / down
-            at = (points[i].reshape(5, 2) + (column, row)) * stride / (across, down)
+            at = (
+                (points[i].reshape(5, 2) + np.array([column, row]))
+                * stride
+                / np.array([across, down])
+            )
             clipped = [min(max(float(edge), 0.0), 1.0) for edge in box]
             faces.append(
                 Face(Box(*clipped), float(score[i]), tuple((float(x), float(y)) for x, y in at))
@@ -120,9 +124,7 @@ def _height(face: Face) -> float:
 
 
 def _is_inside(box: Box, outer: Box) -> bool:
-    return (
-        box.x0 >= outer.x0 and box.y0 >= outer.y0 and box.x1 <= outer.x1 and box.y1 <= outer.y1
-    )
+    return box.x0 >= outer.x0 and box.y0 >= outer.y0 and box.x1 <= outer.x1 and box.y1 <= outer.y1
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -43,12 +43,12 @@ class Shot:
     @property
     def width(self) -> int:
         """Width of the frame in pixels."""
-        return self.picture.shape[1]
+        return int(self.picture.shape[1])
 
     @property
     def height(self) -> int:
         """Height of the frame in pixels."""
-        return self.picture.shape[0]
+        return int(self.picture.shape[0])
 
     def carry(self, map_: NDArray[np.float32], fill: float = 0.0) -> NDArray[np.float32]:
         """Take a map laid over the whole photo to the frame, at the map's own scale.

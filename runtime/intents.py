@@ -289,7 +289,7 @@ def _subjects(part: Part) -> list[Token]:
 
 
 def _ways(part: Part) -> list[str]:
-    """Return the directions a part names; "from the left" is to the right, "to" has the last word."""
+    """Return the directions a part names; "from the left" is to the right."""
     turned = {"left": "right", "right": "left", "up": "down", "down": "up"}
     found = []
     for at, token in enumerate(part.tokens):

@@ -77,6 +77,7 @@ LIGHTS = {
     "golden light": "golden",
     "goldene stunde": "golden",
     "heure doree": "golden",
+    "lumiere doree": "golden",
     "hora dorada": "golden",
     "magic hour": "golden",
     "sunset": "golden",
@@ -241,7 +242,8 @@ NOT = _words(
     "shouldn't cannot can't stop stopped avoid zero kein keine nicht ohne pas sans"
 )
 STILL = _words(
-    "still static frozen freeze motionless unmoving fixed locked stationary immobile same unchanged constant"
+    "still static frozen freeze motionless unmoving fixed locked stationary immobile same "
+    "unchanged constant"
 )
 BUT = _words("but except besides excluding apart")
 BREAKS = _words("while whilst then with as when where plus mit avec con whereas")
@@ -253,7 +255,8 @@ PLACES = _words(
 )
 
 FILLER = _words(
-    "her him them they a an the this that these those it its his their our my your is are be been being was were "
+    "her him them they a an the this that these those it its his their our my your is are be "
+    "been being was were "
     "of to for from some any just only also even there here please make makes made let lets have "
     "has had having get gets give gives add adds adding want should would could will can do does "
     "which who whose like if so too very such i we you me us one effect effects style feel look "

@@ -19,6 +19,7 @@ from .drift import Drift
 from .look.camera import Camera, Lens, calm_depth, glide
 from .look.grain import Grain, add_grain
 from .look.light import Light, relight
+from .settings import CLASSES
 from .upsample import Floats, border_fade, extend, follow_edges, resize
 from .warp import Warp, choose_warp
 
@@ -175,16 +176,16 @@ def render(
     light: LightIntent | None = None,
     depth: Floats | None = None,
     people: Floats | None = None,
-    flame: Floats | None = None,
+    classes: Floats | None = None,
     focus: tuple[float, float] = (0.5, 0.5),
     grain: float = 0.0,
     device: Device | str = "cpu",
 ) -> Iterator[Bytes]:
     """Draw the film of a picture, frame by frame; memory does not grow with its length.
 
-    picture (H, W, 3) uint8, H and W even; gain, depth, people, flame (h, w) float32 0..1, each on any grid over
-    the whole picture: where things may move, what is near (1) and far (0), who must not be bent,
-    what burns. seconds x fps frames, rounded, come out, (H, W, 3) uint8, the first of them the
+    picture (H, W, 3) uint8, H and W even; gain, depth, people (h, w) float32 0..1, each on any
+    grid over the whole picture: where things may move, what is near (1) and far (0), who must not
+    be bent; classes (6, h, w) probabilities in the order of settings.CLASSES. seconds x fps frames, rounded, come out, (H, W, 3) uint8, the first of them the
     picture itself. loop: the frame after the last would be the first. focus: shares of width and
     height that the camera goes towards and candlelight falls on. grain 0..1. The same arguments
     give the same frames.
@@ -204,10 +205,11 @@ def render(
         seed=seed,
         depth=depth,
         people=people,
+        water=_class(classes, "water"),
         device=device,
     )
     shining = Light(
-        light, size=size, seconds=seconds, loop=loop, seed=seed, focus=focus, flame=flame
+        light, size=size, seconds=seconds, loop=loop, seed=seed, focus=focus, flame=_class(classes, "flame")
     )
     frames = relight(frames, shining, fps=fps)
     if grain > 0.0:
@@ -228,6 +230,7 @@ def _draw(
     seed: int,
     depth: Floats | None,
     people: Floats | None,
+    water: Floats | None,
     device: Device | str,
 ) -> Iterator[Bytes]:
     yield picture.copy()
@@ -238,7 +241,9 @@ def _draw(
     quarter = (tall + 3) // 4, (wide + 3) // 4
     warp = choose_warp(picture, device)
     sway = Sway(spectrum, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
-    drift = _drift(spectrum, sway.gain, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
+    drift = _drift(
+        spectrum, gain, water, picture, quarter, seconds=seconds, loop=loop, seed=seed
+    )
     calm = calm_depth(depth, people, quarter) if depth is not None else None
     lens = Lens(calm, quarter, (tall, wide))
     own_x, own_y = _grid(half, (tall, wide))
@@ -261,21 +266,22 @@ def _draw(
         if drift.active:
             moment = drift.at(time)
             places = own_x + across, own_y + along
+            seen = _cells(at_x, at_y, full, drift.grid)
             back = cv2.remap(
-                moment.shifts[0], seen_x, seen_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                moment.shifts[0], *seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
             across -= back[..., 0]
             along -= back[..., 1]
         frame = warp.warp(full_x + resize(across, full), full_y + resize(along, full))
-        if drift.active and not drift.single:
-            drift.blend(frame, warp, moment, (seen_x, seen_y), places)
+        if drift.twice:
+            drift.blend(frame, warp, moment, seen, places)
         yield frame
 
 
 def _drift(
     spectrum: Spectrum,
-    sharp: Floats,
     gain: Floats,
+    water: Floats | None,
     picture: Bytes,
     size: tuple[int, int],
     *,
@@ -283,24 +289,26 @@ def _drift(
     loop: bool,
     seed: int,
 ) -> Drift:
-    shorter = min(picture.shape[:2])
-    velocity = np.ascontiguousarray(np.moveaxis(spectrum.drift, 0, -1), np.float32) * shorter
+    velocity = np.ascontiguousarray(np.moveaxis(spectrum.drift, 0, -1), np.float32)
+    velocity = velocity * np.float32(min(picture.shape[:2]))
     speed = np.hypot(velocity[..., 0], velocity[..., 1])
-    peak = max(float(speed.max()), 1e-9)
-    drifting = np.clip(speed / (0.25 * peak), 0.0, 1.0).astype(np.float32)
-    if peak * seconds < 0.25:
-        return Drift(np.zeros((*size, 2), np.float32), sharp, picture, seconds=seconds, loop=loop, seed=seed)
-    allowed = drifting * resize(gain, drifting.shape[:2])
-    wide = extend(velocity, drifting)
-    where = follow_edges(allowed.astype(np.float32), picture, size)
+    drifting = np.clip(speed / max(0.25 * float(speed.max()), 1e-6), 0.0, 1.0).astype(np.float32)
+    allowed = drifting * resize(np.ascontiguousarray(gain, np.float32), drifting.shape[:2])
     return Drift(
-        resize(wide, size) * where[..., None],
-        where,
+        resize(extend(velocity, drifting), size),
+        follow_edges(allowed, picture, size),
+        resize(water, size) if water is not None else np.zeros(size, np.float32),
         picture,
         seconds=seconds,
         loop=loop,
         seed=seed,
     )
+
+
+def _class(classes: Floats | None, name: str) -> Floats | None:
+    if classes is None:
+        return None
+    return np.ascontiguousarray(classes[CLASSES.index(name)], np.float32)
 
 
 def _grid(size: tuple[int, int], picture: tuple[int, int]) -> tuple[Floats, Floats]:

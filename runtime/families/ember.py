@@ -21,7 +21,7 @@ from ...engines.device import Device
 from ..bundle import Bundle
 from ..denoise import denoise
 from ..frame import Shot, frame_photo
-from ..guard import Regions, find_regions, hold_map
+from ..guard import Regions, face_boxes, find_regions, hold_maps, keep_map
 from ..motion import render
 from ..photo import Photo
 from ..schedule import schedule_from_manifest
@@ -83,8 +83,8 @@ def film(
             photo,
             aspect=settings.aspect,
             height=settings.height,
-            keep=regions.subject,
-            boxes=[face.box for face in regions.faces],
+            keep=keep_map(regions),
+            boxes=face_boxes(regions),
         )
         regions = carried(regions, shot)
     with stages.stage("maps"):
@@ -111,7 +111,7 @@ def film(
             light=understanding.light,
             depth=scene_depth(maps),
             people=1.0 - maps.people[..., 0],
-            flame=maps.classes[CLASSES.index("flame")],
+            classes=maps.classes,
             focus=focus(regions),
             device=device,
         )
@@ -178,7 +178,7 @@ def read(
 
 
 def map_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height near the trained area, multiples of 32, that suit a picture's aspect best."""
+    """Width and height near the trained area, multiples of 32, nearest to an aspect."""
     aspect = min(max(width / height, 1 / 4), 4.0)
     choices = [
         (w * MAP_STEP, h * MAP_STEP)
@@ -199,7 +199,7 @@ def hold(classes: Map, regions: Regions, motion: MotionIntent) -> Map:
     gains = np.array([motion.gains.get(name, 1.0) for name in CLASSES], np.float32)
     gains[CLASSES.index("static")] = 0.0
     shares = np.einsum("chw,c->hw", classes, gains) / np.maximum(moves, 1e-3)
-    held = hold_map(regions, people_move=motion.people, subject_moves=motion.people)
+    held = hold_maps(regions, people_move=motion.people, subject_moves=motion.people)
     person = cv2.resize(held.person, size, interpolation=cv2.INTER_AREA)
     subject = cv2.resize(held.subject, size, interpolation=cv2.INTER_AREA)
     growing = np.clip((classes[1] + classes[2] + classes[5] - 0.7) / 0.25, 0, 1) * SUBJECT_LEAVE

@@ -1,0 +1,185 @@
+"""`reverie animate PHOTO`: options to settings, a render, and what a person or a program hears."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.settings import (
+    FPS_RANGE,
+    HEIGHT_RANGE,
+    NAMED_ASPECTS,
+    SECONDS_RANGE,
+    Settings,
+    Understanding,
+)
+
+if TYPE_CHECKING:
+    from ..runtime.clip import Clip
+
+_MOST_WORDS = 12  # unused words told before the rest is only counted
+
+
+def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "animate",
+        help="turn a photo into a clip",
+        description="Turn a photo into a gently moving clip (H.264, plays everywhere).",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("photo", metavar="PHOTO", help="the picture to animate")
+    add("--prompt", metavar="TEXT", help='what should happen: "soft light, slight leaf movement"')
+    add(
+        "--seconds",
+        type=_number,
+        default=10.0,
+        help=f"length of the clip, {_range(SECONDS_RANGE)} (default 10)",
+    )
+    add(
+        "--aspect",
+        default="photo",
+        metavar="W:H",
+        help=f"shape of the frame: {', '.join(NAMED_ASPECTS)}, or another W:H (default photo)",
+    )
+    add(
+        "--height",
+        type=_whole,
+        default=720,
+        help=f"height of the frame in pixels, {_range(HEIGHT_RANGE)} (default 720)",
+    )
+    add(
+        "--fps",
+        type=_whole,
+        default=24,
+        help=f"frames a second, {_range(FPS_RANGE)} (default 24)",
+    )
+    add("--motion", type=_number, help="how much moves, 0 to 1 (default: the model's own)")
+    add("--seed", type=_whole, default=0, help="another seed is another wind (default 0)")
+    add(
+        "--model",
+        default="ember",
+        metavar="NAME|FOLDER",
+        help="an embedded model or the folder of one (default ember)",
+    )
+    add("--loop", action="store_true", help="make the end lead back into the beginning")
+    add(
+        "--out",
+        metavar="FILE",
+        help=".mp4, .mov or .mkv (default: the photo's name with .mp4, in the current folder)",
+    )
+    add("--force", action="store_true", help="overwrite the file when it exists")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--debug", action="store_true", help="show where an error came from")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make the clip and tell about it.
+
+    Raises:
+        ReverieError: whatever `reverie.animate` raises.
+    """
+    settings = Settings(
+        seconds=arguments.seconds,
+        fps=arguments.fps,
+        height=arguments.height,
+        aspect=arguments.aspect,
+        motion=arguments.motion,
+        seed=arguments.seed,
+        prompt=arguments.prompt,
+        loop=arguments.loop,
+    )
+    from ..runtime.pipeline import animate  # loads the engines: not for --help
+    from ..runtime.prompt import understand
+    from .progress import progress
+
+    silent = arguments.quiet or arguments.json
+    if not silent:
+        for line in describe(understand(settings.prompt)):
+            print(line, file=sys.stderr)
+    with progress(silent) as on_progress:
+        clip = animate(
+            arguments.photo,
+            arguments.out,
+            settings=settings,
+            model=arguments.model,
+            force=arguments.force,
+            on_progress=on_progress,
+        )
+    if arguments.json:
+        print(json.dumps(report(clip)))
+    elif not silent:
+        for note in clip.notes:
+            print(f"note: {note}", file=sys.stderr)
+        print(
+            f"{clip.path}  {clip.width}x{clip.height}, {clip.seconds:g} s at {clip.fps} fps, "
+            f"{clip.path.stat().st_size / 1e6:.1f} MB, made in {sum(clip.stages.values()):.1f} s"
+        )
+
+
+def describe(understanding: Understanding) -> list[str]:
+    """Return lines that tell a person what the prompt was understood as."""
+    lines = list(understanding.understood)
+    unused = understanding.unused
+    if unused:
+        words = ", ".join(word[:40] for word in unused[:_MOST_WORDS])
+        more = f" and {len(unused) - _MOST_WORDS} more" if len(unused) > _MOST_WORDS else ""
+        lines.append(f"not used: {words}{more}")
+    return lines
+
+
+def report(clip: Clip) -> dict[str, Any]:
+    """Return a clip as plain data for --json."""
+    understanding = clip.understanding
+    camera, light, motion = understanding.camera, understanding.light, understanding.motion
+    return {
+        "path": str(Path(clip.path).absolute()),
+        "seconds": clip.seconds,
+        "frames": clip.frames,
+        "fps": clip.fps,
+        "width": clip.width,
+        "height": clip.height,
+        "model": clip.model,
+        "seed": clip.seed,
+        "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
+        "peak_memory_bytes": clip.peak_memory,
+        "prompt": {
+            "understood": list(understanding.understood),
+            "unused": list(understanding.unused),
+            "camera": {"move": camera.move, "pace": camera.pace, "strength": camera.strength},
+            "light": {"kind": light.kind, "strength": light.strength},
+            "motion": {
+                "amount": motion.amount,
+                "gains": dict(motion.gains),
+                "wind": motion.wind,
+                "wind_degrees": motion.wind_degrees,
+                "people": motion.people,
+            },
+        },
+        "notes": list(clip.notes),
+    }
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+
+
+def _range(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:g} to {limits[1]:g}"

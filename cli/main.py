@@ -1,0 +1,129 @@
+"""The door: `reverie COMMAND`, its exit codes, and one line for whatever goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from .. import __version__
+from ..engines.errors import ReverieError, SettingsError
+from . import animate
+
+STOPPED = 130  # 128 + SIGINT, as shells have it
+TERMINATED = 143  # 128 + SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises instead of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message} (see `{self.prog} --help`)")
+
+
+def exit_codes() -> str:
+    """Return the table of exit codes, from the tree of errors itself."""
+    rows = [(0, "the clip is there")]
+    kinds: list[type[ReverieError]] = [ReverieError, *ReverieError.__subclasses__()]
+    for kind in kinds:
+        meaning = (kind.__doc__ or "").split(".")[0].split(";")[0]
+        rows.append((kind.exit_code, meaning[0].lower() + meaning[1:]))
+    rows[1] = (1, "something went wrong that no other row names")
+    rows += [(STOPPED, "stopped with Ctrl-C"), (TERMINATED, "stopped by the system")]
+    return "exit codes:\n" + "\n".join(f"  {code:<5} {meaning}" for code, meaning in sorted(rows))
+
+
+def parser() -> Parser:
+    """Return the parser of the whole command line."""
+    top = Parser(
+        prog="reverie",
+        description="Turn a photograph into a gently moving clip, on this machine, offline.",
+        epilog=exit_codes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"reverie {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    animate.add_to(commands, exit_codes())
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; nothing but --help and --version leaves by itself.
+
+    Every error is one line on stderr; with --json it is also one object on stdout.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = parser().parse_args(words)
+        if arguments.command is None:
+            raise SettingsError("no command was given: try `reverie animate PHOTO` (or --help)")
+        animate.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output left; the clip is there all the same
+        _close_stdout()
+    except KeyboardInterrupt as stop:
+        code = TERMINATED if isinstance(stop, Terminated) else STOPPED
+        return _fail(words, "stopped, nothing was written", stop, code)
+    except ReverieError as error:
+        return _fail(words, str(error), error, error.exit_code)
+    except MemoryError as error:
+        line = "there is not enough memory: ask for a smaller --height, or close other programs"
+        return _fail(words, line, error, ReverieError.exit_code)
+    except Exception as error:
+        line = (
+            f"{type(error).__name__}: {error}: this is a fault in Reverie, "
+            "run again with --debug to see where"
+        )
+        return _fail(words, line, error, ReverieError.exit_code)
+    return 0
+
+
+def run() -> NoReturn:
+    """Run as a program: set up the terminal and the signals, run, and leave with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # any file name can be printed
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main())
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _fail(words: Sequence[str], line: str, error: BaseException, code: int) -> int:
+    """Tell what went wrong, in one line, and return the exit code."""
+    if "--debug" in words:
+        traceback.print_exception(error)
+    line = one_line(line)
+    try:
+        print(f"reverie: {line}", file=sys.stderr, flush=True)
+        if "--json" in words:
+            kind = type(error).__name__
+            print(json.dumps({"error": line, "kind": kind, "exit_code": code}), flush=True)
+    except OSError:  # nobody listens; the exit code still tells
+        _close_stdout()
+    return code
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, with what a terminal would obey or hide made visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _close_stdout() -> None:
+    """Let Python flush into nothing when it leaves, instead of complaining."""
+    with contextlib.suppress(OSError):  # a stdout without a file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,237 @@
+"""Trains ember's maps: `python -m reverie.export.training.train_maps --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .backbone import FROZEN_LAYERS, read_fastdepth
+from .batches import Batch, Shards, stream
+from .maps import CLASSES, EmberMaps, RawMaps, gated
+
+CLASS_WEIGHTS = (1.0, 1.0, 1.3, 1.2, 1.8, 2.5)  # rare classes count for more
+_KEEP = 0.998  # how slowly the averaged weights follow
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Share of the full rate: a short warm-up, level for half the way, then a cosine to nothing."""
+    warm = min(1.0, (step + 1) / 100)
+    late = max(0.0, (step / steps - 0.5) / 0.5)
+    return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, late))) + 0.005
+
+
+def losses(raw: RawMaps, batch: Batch) -> dict[str, Tensor]:
+    """The parts of the loss, each a mean over the places that count.
+
+    class: weighted cross entropy. size: gated roots against the truth, everywhere. bare: the same
+    without the gate, where something moves. total: root of the rms over all frequencies. drift:
+    likewise for the drift's speed.
+    """
+    valid = batch.valid
+    places = valid.sum().clamp_min(1)
+    weights = torch.tensor(CLASS_WEIGHTS)
+    entropy = F.cross_entropy(raw.logits, batch.classes, weight=weights, reduction="none")
+    classes = raw.logits.softmax(1)
+    root, drift_root = gated(raw, classes)
+    moving = valid * (batch.root.pow(4).sum(1, keepdim=True) > 0.01)
+    drifting = valid * (batch.drift_root > 0.3)
+
+    def far(guess: Tensor, truth: Tensor, where: Tensor) -> Tensor:
+        error = F.smooth_l1_loss(guess, truth, reduction="none", beta=0.5)
+        return (error * where).sum() / (where.sum() * guess.shape[1]).clamp_min(1)
+
+    return {
+        "class": (entropy * valid[:, 0]).sum() / places,
+        "size": far(root, batch.root, valid),
+        "bare": far(raw.root, batch.root, moving),
+        "total": far(_total(root), _total(batch.root), valid),
+        "drift": far(drift_root, batch.drift_root, valid)
+        + 0.3 * far(raw.drift_root, batch.drift_root, drifting),
+    }
+
+
+def _total(root: Tensor) -> Tensor:
+    return (root.pow(4).sum(1, keepdim=True) + 1e-4).pow(0.25)
+
+
+PARTS = {"class": 0.5, "size": 3.0, "bare": 0.5, "total": 1.5, "drift": 0.7}
+
+
+class Trainer:
+    """Network, averaged copy, optimiser and step; all of it goes into a checkpoint."""
+
+    def __init__(self, seed: int, rate: float) -> None:
+        torch.manual_seed(seed)
+        self.network = EmberMaps().to(memory_format=torch.channels_last)
+        self.average = EmberMaps().eval()
+        self.average.load_state_dict(self.network.state_dict())
+        layers = self.network.encoder.layers
+        for layer in layers[:FROZEN_LAYERS]:
+            layer.requires_grad_(False)
+        tuned = [p for layer in layers[FROZEN_LAYERS:] for p in layer.parameters()]
+        own = {id(p) for p in layers.parameters()}
+        fresh = [p for p in self.network.parameters() if id(p) not in own]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": fresh, "full": rate}, {"params": tuned, "full": rate * 0.2}],
+            weight_decay=0.02,
+            betas=(0.9, 0.98),
+        )
+        self.step = 0
+        self.seed = seed
+
+    def start_from(self, backbone: Path) -> None:
+        """Takes FastDepth's encoder as the beginning."""
+        state = read_fastdepth(backbone)
+        self.network.encoder.load_state_dict(state)
+        self.average.encoder.load_state_dict(state)
+
+    def learn(self, batch: Batch, steps: int) -> dict[str, float]:
+        """One step on one batch; gives the parts of the loss and the class accuracy."""
+        share = learning_rate(self.step, steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full"] * share
+        self.network.train()
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = self.network.raw(image)
+        parts = losses(raw, batch)
+        loss = sum((PARTS[name] * part for name, part in parts.items()), torch.zeros(()))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        self._follow()
+        right = (raw.logits.argmax(1) == batch.classes).float()[:, None] * batch.valid
+        told = {name: float(part.detach()) for name, part in parts.items()}
+        told["loss"] = float(loss.detach())
+        told["accuracy"] = float(right.sum() / batch.valid.sum().clamp_min(1))
+        return told
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        keep = min(_KEEP, (1 + self.step) / (10 + self.step))
+        mine, theirs = self.average.state_dict(), self.network.state_dict()
+        floats = [name for name in mine if mine[name].is_floating_point()]
+        torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - keep)
+
+    def save(self, path: Path) -> None:
+        """Everything needed to go on, written beside and renamed."""
+        beside = path.with_name(path.name + ".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "random": torch.get_rng_state(),
+                "step": self.step,
+                "seed": self.seed,
+            },
+            beside,
+        )
+        beside.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a checkpoint written by `save`."""
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        full = [group["full"] for group in self.optimiser.param_groups]
+        self.optimiser.load_state_dict(state["optimiser"])
+        for group, rate in zip(self.optimiser.param_groups, full, strict=True):
+            group["full"] = rate
+        torch.set_rng_state(state["random"])
+        self.step, self.seed = state["step"], state["seed"]
+
+
+def train(
+    trainer: Trainer,
+    shards: Shards,
+    *,
+    steps: int,
+    batch: int,
+    out: Path,
+    every: int = 300,
+    minutes: float = math.inf,
+) -> None:
+    """Trains up to `steps` or for `minutes`; writes maps.pt and a line of JSON to maps.jsonl."""
+    began = time.monotonic()
+    told: list[dict[str, float]] = []
+    with (out / "maps.jsonl").open("a") as log:
+        for item in stream(shards, batch, trainer.seed, trainer.step):
+            told.append(trainer.learn(item, steps))
+            over = trainer.step >= steps or (time.monotonic() - began) / 60 >= minutes
+            if trainer.step % 50 == 0 or over:
+                row = {name: round(sum(t[name] for t in told) / len(told), 4) for name in told[0]}
+                row |= {
+                    "step": trainer.step,
+                    "minutes": round((time.monotonic() - began) / 60, 2),
+                    "shards": sum(len(known) for known in shards.found),
+                }
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                told.clear()
+            if trainer.step % every == 0 or over:
+                trainer.save(out / "maps.pt")
+            if over:
+                return
+
+
+def main() -> None:
+    """Command line; see --help."""
+    parser = argparse.ArgumentParser(description="Train ember's maps.")
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="FOLDER[=SHARE]",
+        help="folder of shards and its share of the batches; may be given again",
+    )
+    parser.add_argument("--backbone", type=Path, help="fastdepth_7.onnx; not needed to resume")
+    parser.add_argument("--out", type=Path, required=True, help="where checkpoints and log go")
+    parser.add_argument("--prepared", type=Path, required=True, help="where targets are kept")
+    parser.add_argument("--skip", default="", help="shard names left for validation, by commas")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    groups = []
+    for text in asked.data:
+        folder, _, share = text.partition("=")
+        groups.append((Path(folder), float(share or 1)))
+    shards = Shards(groups, asked.prepared, frozenset(filter(None, asked.skip.split(","))))
+    if not shards.refresh():
+        parser.error("no whole shard lies in any --data folder; make scenes first")
+    trainer = Trainer(asked.seed, asked.rate)
+    checkpoint = asked.out / "maps.pt"
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    elif asked.backbone:
+        trainer.start_from(asked.backbone)
+    else:
+        parser.error(f"--backbone is needed: there is no {checkpoint} to go on from")
+    train(
+        trainer,
+        shards,
+        steps=asked.steps,
+        batch=asked.batch,
+        out=asked.out,
+        minutes=asked.minutes,
+    )
+
+
+if __name__ == "__main__":
+    assert len(CLASS_WEIGHTS) == len(CLASSES)
+    main()
