@@ -1,6 +1,7 @@
 """How well a model's motion agrees with hand-drawn masks of what may move in real photos.
 
-    python -m reverie.benchmarks.photo_gate [--model ember] [--only NAME ...] [--json FILE]
+    python -m reverie.benchmarks.photo_gate [--model ember] [--only NAME ...] [--data FOLDER]
+                                            [--json FILE]
 
 For each photo of tests/data with a mask: the area under the ROC curve of the predicted motion
 between what may move and what must hold still, and the share of either that moves; then the same
@@ -210,11 +211,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="ember", help="a bundle's name or folder")
     parser.add_argument("--only", nargs="*", default=[], help="names of photos")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of photos/ and masks/")
     parser.add_argument("--json", type=Path, help="write the report here")
     arguments = parser.parse_args()
-    cases = load_cases(only=arguments.only)
+    cases = load_cases(arguments.data, arguments.only)
     if not cases:
-        sys.exit(f"no photo with a mask under {DATA}")
+        sys.exit(f"no photo with a mask under {arguments.data}")
     report = gate(cases, predictor(arguments.model))
     report = {"model": arguments.model, "verdict": verdict(report), **report}
     show(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     silent = arguments.quiet or arguments.json
     if not silent:
         for line in describe(understand(settings.prompt)):
-            print(line, file=sys.stderr)
+            _tell(line)
     with progress(silent) as on_progress:
         clip = animate(
             arguments.photo,
@@ -117,11 +118,17 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(report(clip)))
     elif not silent:
         for note in clip.notes:
-            print(f"note: {note}", file=sys.stderr)
+            _tell(f"note: {note}")
         print(
             f"{clip.path}  {clip.width}x{clip.height}, {clip.seconds:g} s at {clip.fps} fps, "
             f"{clip.path.stat().st_size / 1e6:.1f} MB, made in {sum(clip.stages.values()):.1f} s"
         )
+
+
+def _tell(line: str) -> None:
+    """Print a line for a person; when nobody listens any more, the clip is made all the same."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def describe(understanding: Understanding) -> list[str]:

@@ -17,12 +17,7 @@ from .. import __version__
 from ..engines.errors import ReverieError, SettingsError
 from . import animate
 
-STOPPED = 130  # 128 + SIGINT, as shells have it
-TERMINATED = 143  # 128 + SIGTERM
-
-
-class Terminated(KeyboardInterrupt):
-    """The system asked the process to end."""
+_signals: list[int] = []  # those that came; a library may turn our KeyboardInterrupt into its own
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +35,7 @@ def exit_codes() -> str:
         meaning = (kind.__doc__ or "").split(".")[0].split(";")[0]
         rows.append((kind.exit_code, meaning[0].lower() + meaning[1:]))
     rows[1] = (1, "something went wrong that no other row names")
-    rows += [(STOPPED, "stopped with Ctrl-C"), (TERMINATED, "stopped by the system")]
+    rows += [(130, "stopped with Ctrl-C"), (143, "stopped by the system (129: terminal closed)")]
     return "exit codes:\n" + "\n".join(f"  {code:<5} {meaning}" for code, meaning in sorted(rows))
 
 
@@ -73,21 +68,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output left; the clip is there all the same
         _close_stdout()
-    except KeyboardInterrupt as stop:
-        code = TERMINATED if isinstance(stop, Terminated) else STOPPED
-        return _fail(words, "stopped, nothing was written", stop, code)
-    except ReverieError as error:
-        return _fail(words, str(error), error, error.exit_code)
-    except MemoryError as error:
-        line = "there is not enough memory: ask for a smaller --height, or close other programs"
-        return _fail(words, line, error, ReverieError.exit_code)
-    except Exception as error:
-        line = (
-            f"{type(error).__name__}: {error}: this is a fault in Reverie, "
-            "run again with --debug to see where"
-        )
-        return _fail(words, line, error, ReverieError.exit_code)
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = explain(error)
+        return _fail(words, line, error, code)
     return 0
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """Return the line and the exit code for an error."""
+    if _signals or isinstance(error, KeyboardInterrupt):
+        return "stopped, nothing was written", 128 + (_signals or [signal.SIGINT])[0]
+    if isinstance(error, ReverieError):
+        return str(error).removesuffix("."), error.exit_code
+    if isinstance(error, MemoryError):
+        line = "there is not enough memory: ask for a smaller --height, or close other programs"
+        return line, ReverieError.exit_code
+    line = f"{type(error).__name__}: {error}: this is a fault in Reverie, "
+    return line + "run again with --debug to see where", ReverieError.exit_code
 
 
 def run() -> NoReturn:
@@ -95,12 +92,16 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # any file name can be printed
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last one when the terminal is closed
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     sys.exit(main())
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    _signals.append(number)
+    raise KeyboardInterrupt
 
 
 def _fail(words: Sequence[str], line: str, error: BaseException, code: int) -> int:
@@ -112,7 +113,8 @@ def _fail(words: Sequence[str], line: str, error: BaseException, code: int) -> i
         print(f"reverie: {line}", file=sys.stderr, flush=True)
         if "--json" in words:
             kind = type(error).__name__
-            print(json.dumps({"error": line, "kind": kind, "exit_code": code}), flush=True)
+            print(json.dumps({"error": line, "kind": kind, "exit_code": code}))
+        sys.stdout.flush()
     except OSError:  # nobody listens; the exit code still tells
         _close_stdout()
     return code

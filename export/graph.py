@@ -80,6 +80,7 @@ def take_over(recipe: ReadyRecipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
     proto.graph.output.extend(outputs[name] for name in recipe.outputs)
     proto.ir_version = max(proto.ir_version, 8)  # before 4, weights had to be inputs as well
     model = ir.serde.deserialize_model(version_converter.convert_version(proto, OPSET))
+    passes.RemoveUnusedNodesPass()(model)  # before folding, which stops where a branch leaves
     _optimise(model, fold_below)
     _mend_resize(model)
     for values, names in (

@@ -56,7 +56,7 @@ def grey_levels(levels: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
     shown = np.empty(levels.shape, np.uint8)
     white = _white(levels)
     for start in range(0, len(levels), 256):
-        rows = np.nan_to_num(levels[start : start + 256].astype(np.float32), posinf=white)
+        rows = np.nan_to_num(levels[start : start + 256].astype(np.float32), posinf=white, neginf=0)
         shown[start : start + 256] = np.clip(rows * (255 / white) + 0.5, 0, 255).astype(np.uint8)
     return shown, "float levels brought to 8-bit" if levels.dtype.kind == "f" else "32-bit to 8"
 

@@ -116,7 +116,7 @@ class Drift:
         self._velocity[mask] *= limit[mask][:, None]
 
     def _reach(self) -> Floats:
-        return self._period * np.float32(0.5)
+        return np.asarray(self._period * np.float32(0.5), np.float32)
 
     def _ground(self, picture: Bytes, gain: Floats) -> Floats:
         """The picture without its fine texture, half its size: long blurred downward on water,
@@ -139,10 +139,10 @@ class Drift:
         y, x = np.mgrid[0 : half[1], 0 : half[0]].astype(np.float32)
         way = resize(self._velocity * self._reach()[..., None], (half[1], half[0]))
         way = way * np.float32(half[1] / self._picture[0])
-        moved = cv2.remap(
-            fine, x - way[..., 0], y - way[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-        )
-        both, one, other = (_blur(p, 8.0, 8.0) for p in (fine * moved, fine * fine, moved * moved))
+        there = x - way[..., 0], y - way[..., 1]
+        moved = cv2.remap(fine, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        pairs = np.asarray(moved * fine), np.asarray(fine * fine), np.asarray(moved * moved)
+        both, one, other = (_blur(p.astype(np.float32), 8.0, 8.0) for p in pairs)
         alike = np.clip(both / (np.sqrt(one * other) + 0.5), 0.0, 1.0)
         # Squared, because the finest texture, lost in this half-size look, is never alike.
         return resize(np.square(alike), self.grid)
@@ -186,9 +186,7 @@ class Drift:
         rows = seen[0].shape[0]
         for top in range(0, rows, STRIP):
             strip = slice(top, min(top + STRIP, rows))
-            moving = cv2.remap(
-                self._drifting, seen[0][strip], seen[1][strip], cv2.INTER_LINEAR
-            )
+            moving = cv2.remap(self._drifting, seen[0][strip], seen[1][strip], cv2.INTER_LINEAR)
             box = _bounds(moving > 0)
             if box is not None:
                 at = (top + box[0], top + box[1], box[2], box[3])

@@ -87,19 +87,34 @@ def _continuation(
     whole = core[rows][:, columns].astype(np.float32)
     unit = min(small)
     near = cv2.GaussianBlur(whole, (0, 0), 0.02 * unit, borderType=cv2.BORDER_REFLECT_101)
-    far = cv2.GaussianBlur(whole, (0, 0), 0.09 * unit, borderType=cv2.BORDER_REFLECT_101)
+    middle = cv2.GaussianBlur(whole, (0, 0), 0.07 * unit, borderType=cv2.BORDER_REFLECT_101)
     distance = _distance((x0, y0, x1, y1), small)
-    away = np.clip(distance / (0.12 * unit), 0, 1)[..., None]
-    away = away * away * (3 - 2 * away)
     reach = max(x0, y0, small[0] - x1, small[1] - y1, 1)
+    far = cv2.GaussianBlur(
+        whole, (0, 0), max(0.14 * unit, 0.2 * reach), borderType=cv2.BORDER_REFLECT_101
+    )
+    away = _ramp(distance / (0.12 * unit))
+    farther = _ramp((distance - 0.06 * unit) / (0.3 * unit))
+    soft = (near * (1 - away) + middle * away) * (1 - farther) + far * farther
     shade = 1 - (1 - _DARKEST) * np.clip(distance / reach, 0, 1)[..., None] ** 0.8
-    return np.asarray((near * (1 - away) + far * away) * shade, np.float32)
+    return np.asarray(soft * shade, np.float32)
 
 
 def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-    period = 2 * length
-    folded = np.mod(index, period)
-    return np.where(folded < length, folded, period - 1 - folded)
+    """Indices on a side of `length` for places on and beyond it, mirrored at its ends.
+
+    Only its outer part is mirrored, to and fro: a subject in the middle must have no ghost.
+    """
+    depth = max(length // 4, 1)
+    beyond = np.where(index < 0, -1 - index, index - length)
+    folded = np.mod(beyond, 2 * depth)
+    inward = np.where(folded < depth, folded, 2 * depth - 1 - folded)
+    return np.where(index < 0, inward, np.where(index >= length, length - 1 - inward, index))
+
+
+def _ramp(share: NDArray[np.float32]) -> NDArray[np.float32]:
+    share = np.clip(share, 0, 1)[..., None]
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 def _distance(place: tuple[int, int, int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -113,7 +128,7 @@ def _distance(place: tuple[int, int, int, int], size: tuple[int, int]) -> NDArra
 
 def _beyond(place: tuple[int, int, int, int], size: tuple[int, int]) -> NDArray[np.float32]:
     """1 outside the photo, falling smoothly to 0 over a band inside those borders that show."""
-    band = max(4.0, 0.05 * min(place[2] - place[0], place[3] - place[1]))
+    band = max(4.0, 0.07 * min(place[2] - place[0], place[3] - place[1]))
 
     def ramp(low: int, high: int, length: int) -> NDArray[np.float32]:
         at = np.arange(length, dtype=np.float32) + 0.5

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.errors import SettingsError
-from .crop import Box, choose_window, tighter, whole_pixels
+from .crop import Box, choose_window, distinct, tighter, whole_pixels
 from .extend import extended_picture, resample
 from .photo import Photo
 from .settings import ASPECT_RANGE, HEIGHT_RANGE, parse_aspect
@@ -50,16 +50,17 @@ class Shot:
         """Height of the frame in pixels."""
         return int(self.picture.shape[0])
 
-    def carry(self, map_: NDArray[np.float32], fill: float = 0.0) -> NDArray[np.float32]:
+    def carry(self, map_: NDArray[np.float32], fill: float | None = 0.0) -> NDArray[np.float32]:
         """Take a map laid over the whole photo to the frame, at the map's own scale.
 
         `map_` is float32 (h, w) or (h, w, c); the result is what the frame shows of it, linear
-        between cells, `fill` outside the photo.
+        between cells, `fill` outside the photo; None goes on there with the border's values.
         """
         rows, inside_y = _cells(self.crop[1], self.crop[3], self.size[1], map_.shape[0])
         columns, inside_x = _cells(self.crop[0], self.crop[2], self.size[0], map_.shape[1])
         shown = _between(_between(map_, rows, 0), columns, 1)
-        shown[~(inside_y[:, None] & inside_x[None, :])] = fill
+        if fill is not None:
+            shown[~(inside_y[:, None] & inside_x[None, :])] = fill
         return shown
 
     def carry_box(self, box: Box) -> Box:
@@ -107,7 +108,7 @@ def frame_size(aspect: str, height: int, size: tuple[int, int]) -> tuple[int, in
     if not low <= height <= high:
         raise SettingsError(f"height {height} is out of range: give one from {low} to {high}")
     even = height - height % 2
-    width = max(16, 2 * round(even * ratio / 2))
+    width = max(16, 2 * int(even * ratio / 2 + 0.5))
     if width > MAX_WIDTH:
         raise SettingsError(
             f"a frame {even} pixels high would be {width} wide, more than {MAX_WIDTH}: give a "
@@ -136,7 +137,7 @@ def frame_photo(
         raise SettingsError(f"zoom margin {zoom_margin} is out of range: give one from 0 to 0.5")
     tall, wide = photo.pixels.shape[:2]
     width, height = frame_size(aspect, height, (wide, tall))
-    window, faces = choose_window((wide, tall), width / height, keep, boxes)
+    window, faces = choose_window((wide, tall), width / height, keep, distinct(photo.pixels), boxes)
     window = tighter(window, zoom_margin, faces, (wide, tall))
     crop = whole_pixels(window, (wide, tall))
     scale = height / (crop[3] - crop[1])

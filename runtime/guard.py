@@ -115,7 +115,7 @@ def face_boxes(regions: Regions) -> list[Box]:
 
 
 def face_map(faces: list[Face], shape: tuple[int, ...]) -> Map:
-    """Ovals over faces, chin to hairline: float32 (h, w), 1 inside, falling to 0 around them."""
+    """Full ovals over faces, ear to ear: float32 (h, w), 1 inside, falling to 0 around them."""
     high, wide = shape[:2]
     y, x = np.mgrid[0:high, 0:wide].astype(np.float32)
     held = np.zeros((high, wide), np.float32)
@@ -123,7 +123,9 @@ def face_map(faces: list[Face], shape: tuple[int, ...]) -> Map:
         x0, x1 = face.box.x0 * wide, face.box.x1 * wide
         y0, y1 = face.box.y0 * high, face.box.y1 * high
         across, down = max((x1 - x0) * 0.6, 1.5), max((y1 - y0) * 0.62, 1.5)
-        away = np.hypot((x + 0.5 - (x0 + x1) / 2) / across, (y + 0.5 - (y0 + y1) / 2) / down)
+        beside = np.abs(x + 0.5 - (x0 + x1) / 2) / across
+        above = np.abs(y + 0.5 - (y0 + y1) / 2) / down
+        away = np.cbrt(beside**3 + above**3)
         # Two cells beyond the oval at least, so that tiny faces are covered whole.
         rim = 0.35 + 2 / min(across, down)
         held = np.maximum(held, _smooth((1 + rim - away) / rim))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -210,11 +211,19 @@ def _not_a_picture(head: bytes, name: str) -> str:
         what = "a PDF document"
     elif head[4:8] == b"ftyp":
         what = "a video"
-    elif all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+    elif _is_text(head):
         what = "text"
     else:
         what = "of an unknown kind"
     return f"{name} is not a photo ({what}, whatever its name says); give a {KINDS}."
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(c.isprintable() or c in "\t\n\r\f\ufeff" for c in text)
 
 
 def _read_rare_tiff(file: BinaryIO, name: str, target: int | None) -> Photo:

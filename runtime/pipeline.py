@@ -140,6 +140,7 @@ def animate(
         height=film.height,
         frame_count=film.frame_count,
         force=force,
+        metadata={"comment": f"Reverie, model {film.model}, seed {film.seed}"},
         on_frame=lambda done: stages.tell("frames", done, film.frame_count),
     )
     drawing = stages.seconds.get("frames", 0.0) - drawn_before
@@ -163,7 +164,7 @@ def animate(
 def default_output(photo: PhotoSource) -> Path:
     """Return the photo's name with .mp4, in the current folder."""
     if isinstance(photo, str | Path):
-        return Path(Path(photo).stem or "reverie").with_suffix(".mp4")
+        return Path((Path(photo).stem or "reverie") + ".mp4")
     return Path("reverie.mp4")
 
 
@@ -183,7 +184,7 @@ def _family(bundle: Bundle) -> Family:
             f"{bundle.folder}: family {bundle.family!r} is not known here "
             f"(known: {', '.join(known)}): update Reverie"
         )
-    family: Family = import_module(f".families.{bundle.family}", __package__)  # type: ignore[assignment]
+    family: Family = import_module(f".families.{bundle.family}", __package__)
     return family
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.device import Device, choose_device
 from ..engines.engine import open_engine
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -78,7 +79,7 @@ class OpenCvWarp:
 class GraphWarp:
     """The way for a GPU: a GridSample graph, run by whatever engine the device has."""
 
-    def __init__(self, picture: Bytes, device: str = "auto") -> None:
+    def __init__(self, picture: Bytes, device: Device | str = "auto") -> None:
         self._times = fineness(picture)
         self._fine = refine(picture, self._times)
         self._engine = open_engine(GRAPH, device=device)
@@ -89,6 +90,11 @@ class GraphWarp:
         return np.asarray(self._engine.run(inputs)["frame"], np.uint8)
 
 
-def choose_warp(picture: Bytes, device: str = "cpu") -> Warp:
-    """The faster way on this device: the graph on "cuda", OpenCV everywhere else."""
-    return GraphWarp(picture, device) if device.startswith("cuda") else OpenCvWarp(picture)
+def choose_warp(picture: Bytes, device: Device | str = "cpu") -> Warp:
+    """The faster way on this device: the graph on a GPU, OpenCV elsewhere.
+
+    Raises EngineError when there is no such device.
+    """
+    if choose_device(device).kind == "cpu":
+        return OpenCvWarp(picture)
+    return GraphWarp(picture, device)

@@ -37,8 +37,8 @@ class Batch:
 class Shards:
     """The shards of one or more folders, each folder with its share of the batches.
 
-    `groups` is [(folder, share), ...]; `refresh` takes in shards that were written since. The last
-    `hold_out` shards of each folder at the first look are left for validation.
+    `groups` is [(folder, share), ...]; shards named in `skip` are left for validation; `refresh`
+    takes in shards that were written since.
     """
 
     def __init__(self, groups: list[tuple[Path, float]], prepared: Path, skip: frozenset[str]):
@@ -56,13 +56,9 @@ class Shards:
             for shard in sorted(folder.glob("shard-*")):
                 if shard in have or shard.name in self.skip or taken >= limit:
                     continue
-                # `valid` is written last; a shard without it is still being made.
-                if not (shard / "valid.npy").exists():
+                if shard.suffix:  # shard-0000.part: still being written
                     continue
-                try:
-                    known.append((shard, prepare_shard(shard, self.prepared)))
-                except (ValueError, EOFError):  # caught half written: the next look takes it
-                    continue
+                known.append((shard, prepare_shard(shard, self.prepared)))
                 taken += 1
         return sum(len(known) for known in self.found)
 
@@ -192,14 +188,14 @@ def _expose(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def stream(shards: Shards, size: int, seed: int, start: int, ahead: int = 3) -> Iterator[Batch]:
     """Varied batches from step `start` on, made in a thread; step n depends on seed and n alone
-    (and on the shards there are, which are looked for again every 100 steps)."""
+    (and on the shards there are, which are looked for again every 25 steps)."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
 
     def work() -> None:
         step = start
         try:
             while True:
-                if step % 100 == 0:
+                if step % 25 == 0:
                     shards.refresh(limit=1)
                 rng = np.random.default_rng((seed, step))
                 ready.put(vary(shards.draw(rng, size), rng))

@@ -82,34 +82,47 @@ def mirror_latents(latents: Tensor) -> Tensor:
 
 
 def prepare_shard(shard: Path, prepared: Path) -> Path:
-    """Works out the targets of one shard into `prepared`/<group>-<shard>/, once; gives the folder.
+    """Works out the roots of one shard into `prepared`/<group>-<shard>/, once; gives the folder.
 
-    Writes root.npy float16 (N,8,h,w), drift_root.npy float16 (N,1,h,w), latents.npy float16
-    (N,34,h/4,w/4), counts.npy float16 (N,2,h/4,w/4).
+    Writes root.npy float16 (N,8,h,w) and drift_root.npy float16 (N,1,h,w).
     """
     folder = prepared / f"{shard.parent.name}-{shard.name}"
-    if (folder / "counts.npy").exists():
+    if (folder / "drift_root.npy").exists():
         return folder
-    beside = folder.with_name(folder.name + ".part")
-    beside.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     spectrum = np.load(shard / "spectrum.npy", mmap_mode="r")
     drift = np.load(shard / "drift.npy", mmap_mode="r")
-    parts: dict[str, list[NDArray[np.float16]]] = {
-        name: [] for name in ("root", "drift_root", "latents", "counts")
-    }
+    roots = np.empty((len(spectrum), 8, *spectrum.shape[2:]), np.float16)
+    for row, item in zip(roots, spectrum, strict=True):
+        waves = item.astype(np.float32).reshape(8, 4, *item.shape[1:])
+        row[:] = np.sqrt(np.sqrt(np.einsum("kchw,kchw->khw", waves, waves) / 2))
+    pace = np.sqrt(np.hypot(*np.moveaxis(drift.astype(np.float32), 1, 0)))[:, None]
+    _save(folder / "root.npy", roots)
+    _save(folder / "drift_root.npy", pace.astype(np.float16))
+    return folder
+
+
+def prepare_latents(shard: Path, folder: Path) -> None:
+    """Works out the clean latents of one shard into its prepared folder, once.
+
+    Writes latents.npy float16 (N,34,h/4,w/4) and counts.npy float16 (N,2,h/4,w/4).
+    """
+    if (folder / "counts.npy").exists():
+        return
+    spectrum = np.load(shard / "spectrum.npy", mmap_mode="r")
+    drift = np.load(shard / "drift.npy", mmap_mode="r")
+    parts: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         for start in range(0, len(spectrum), 8):
             waves = torch.from_numpy(spectrum[start : start + 8].astype(np.float32))
             flow = torch.from_numpy(drift[start : start + 8].astype(np.float32))
             latents, counts = latent_targets(waves, flow)
-            for name, value in (
-                ("root", amplitudes(waves).sqrt()),
-                ("drift_root", speed(flow).sqrt()),
-                ("latents", latents),
-                ("counts", counts),
-            ):
-                parts[name].append(value.numpy().astype(np.float16))
-    for name, pieces in parts.items():
-        np.save(beside / f"{name}.npy", np.concatenate(pieces))
-    beside.rename(folder)
-    return folder
+            parts.append((latents.half(), counts.half()))
+    _save(folder / "latents.npy", torch.cat([latents for latents, _ in parts]).numpy())
+    _save(folder / "counts.npy", torch.cat([counts for _, counts in parts]).numpy())
+
+
+def _save(path: Path, array: NDArray[np.float16]) -> None:
+    beside = path.with_name(path.stem + ".part.npy")
+    np.save(beside, array)
+    beside.replace(path)

@@ -1,8 +1,9 @@
 """What each photograph of the texture folder may be used for.
 
 A row of CROPS is (kind, file name, left, top, right, bottom) in fractions of width and height.
-Kinds: "plant", "grass", "blur" (defocused plants), "bloom" (one blossom, round in the middle), "water",
-"river", "sky", "still", "bark", "ground", "fur", "whole" (a whole photograph without motion).
+Kinds: "plant", "grass", "blur" (defocused plants), "bloom" (one blossom, round in the middle),
+"water", "river", "sky", "still", "bark", "ground", "fur", "whole" (a whole photograph without
+motion).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from .batches import Shards
 from .checkpoint import save_checkpoint
 from .denoiser import EmberDenoiser
 from .maps import EmberMaps
-from .targets import mirror_latents, rotate_phases
+from .targets import mirror_latents, prepare_latents, rotate_phases
 from .train_maps import learning_rate
 
 _KEEP = 0.997
@@ -46,6 +46,7 @@ def gather(maps: EmberMaps, shards: Shards, limit: int, seed: int) -> list[Scene
         left = int(limit * share / total)
         for index in rng.permutation(len(known)):
             shard, ready = known[index]
+            prepare_latents(shard, ready)
             image = np.load(shard / "image.npy", mmap_mode="r")
             truth = [np.load(ready / f"{name}.npy") for name in ("latents", "counts")]
             for start in range(0, min(len(image), left), 16):

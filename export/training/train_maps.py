@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--first", type=int, default=1000, help="shards to wait for at the start")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -212,7 +213,7 @@ def main() -> None:
         folder, _, share = text.partition("=")
         groups.append((Path(folder), float(share or 1)))
     shards = Shards(groups, asked.prepared, frozenset(filter(None, asked.skip.split(","))))
-    if not shards.refresh():
+    if not shards.refresh(limit=asked.first):
         parser.error("no whole shard lies in any --data folder; make scenes first")
     trainer = Trainer(asked.seed, asked.rate)
     checkpoint = asked.out / "maps.pt"

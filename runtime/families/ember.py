@@ -39,6 +39,7 @@ MAP_STEP = 32
 """Sides of the maps network's input are multiples of this."""
 SURE = (0.35, 0.65)
 """Probability that a place moves: below the first it holds still, above the second it is free."""
+WIND_BLOWN = ("plant", "sky", "cloth", "flame")
 SUBJECT_LEAVE = 0.35
 """How far a salient subject may still move where the maps are sure that it is no object."""
 
@@ -240,12 +241,19 @@ def amount(bundle: Bundle, settings: Settings, motion: MotionIntent) -> float:
     """How far things move, 1 as far as the model says."""
     usual = float(bundle.section("defaults").get("motion", 0.5))
     wanted = usual if settings.motion is None else settings.motion
-    return wanted / usual * motion.amount * motion.wind
+    return wanted / usual * motion.amount
 
 
 def driven(spectrum: Spectrum, classes: Map, amount: float, motion: MotionIntent) -> Spectrum:
     """Apply the amount of motion and the wind's direction; no place exceeds the cap."""
-    gains = np.array([max(motion.gains.get(name, 1.0), 1.0) for name in CLASSES], np.float32)
+    # Gains below 1 are part of what holds; above 1 they strengthen what is free to move.
+    gains = np.array(
+        [
+            max(motion.gains.get(name, 1.0), 1.0) * (motion.wind if name in WIND_BLOWN else 1.0)
+            for name in CLASSES
+        ],
+        np.float32,
+    )
     boost = np.einsum("chw,c->hw", classes, gains) * np.float32(amount)
     drift = spectrum.drift * boost
     if motion.wind_degrees is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float32]
 
 PUSH = 0.06  # zoom of a ten-second push
-PAN = 0.09  # zoom that gives a pan its room
+PAN = 0.12  # zoom that gives a pan its room
 DEEP = 0.55  # how much more the nearest zooms than the middle, as a share of the zoom
 SIDE = 0.012  # parallax of a pan or an orbit between far and near, in shorter sides
 BREATH = 0.0016  # the same of the sway that no camera is ever without
@@ -141,11 +141,10 @@ class Camera:
     def _pan(self, time: float, length: float) -> View:
         share = time / self._seconds
         way = self._way(time)
-        opened = way if self._loop else glide(share / 0.7, 0.4, 0.5)
+        opened = way if self._loop else glide(share / 0.8, 0.35, 0.5)
         zoom = 1.0 + PAN * self._amount * length * opened
         heading = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[self._move]
-        # The window opens at the side it leaves and crosses to the other.
-        x, y = (0.5 + h * (way - 0.5) if h else f for h, f in zip(heading, self._focus, strict=True))
+        x, y = (0.5 + 0.5 * h * way if h else f for h, f in zip(heading, self._focus, strict=True))
         deep = SIDE * min(self._amount, 1.5) * way
         side, rise = self._sway(time)
         return self._about(zoom, (x, y), side + heading[0] * deep, rise + heading[1] * deep)
@@ -212,7 +211,9 @@ class Lens:
         self._picture = picture
         height, width = size
         self._x = ((np.arange(width, dtype=np.float32) + 0.5) * (picture[1] / width) - 0.5)[None]
-        self._y = ((np.arange(height, dtype=np.float32) + 0.5) * (picture[0] / height) - 0.5)[:, None]
+        self._y = ((np.arange(height, dtype=np.float32) + 0.5) * (picture[0] / height) - 0.5)[
+            :, None
+        ]
         self._fade = border_fade(size, 0.08)
 
     def offsets(self, view: View) -> tuple[Floats, Floats]:

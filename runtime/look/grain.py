@@ -30,8 +30,8 @@ class Grain:
         self._seed = seed
         rng = np.random.default_rng([seed, 11])
         sheet = rng.standard_normal((size[0] + MARGIN, size[1] + MARGIN), np.float32)
-        sheet = cv2.GaussianBlur(sheet, (0, 0), 0.65)
-        self._sheet = (sheet / sheet.std() * np.float32(DEPTH)).astype(np.float32)
+        fine = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 0.65), np.float32)
+        self._sheet = fine * np.float32(DEPTH / float(fine.std()))
 
     def lay(self, frame: Bytes, index: int, time: float) -> Bytes:
         """The frame (h, w, 3) uint8 with grain; the first frame stays as it is."""

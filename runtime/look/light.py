@@ -55,13 +55,15 @@ MOODS: dict[str, Mood] = {
     "photo": Mood(),
     "none": Mood(wander=0.0, warmth=0.0),
     "golden": Mood(0.02, (0.045, 0.008, -0.06), 0.0, 0.15, (1.0, 0.72, 0.30), 0.0, 0.022, 0.012),
-    "dusk": Mood(-0.32, (-0.03, -0.01, 0.065), 0.10, 0.05, (0.9, 0.5, 0.7), 0.0, 0.018, 0.010),
-    "moon": Mood(-0.50, (-0.09, -0.015, 0.09), 0.30, 0.06, (0.7, 0.85, 1.0), 0.0, 0.020, 0.004),
-    "candle": Mood(-0.30, (0.05, -0.005, -0.08), 0.0, 0.24, (1.0, 0.66, 0.30), 1.0, 0.012, 0.010, 0.22),
+    "dusk": Mood(-0.32, (-0.02, -0.01, 0.060), 0.05, 0.05, (0.9, 0.5, 0.7), 0.0, 0.018, 0.010),
+    "moon": Mood(-0.48, (-0.08, -0.012, 0.09), 0.22, 0.06, (0.7, 0.85, 1.0), 0.0, 0.020, 0.004),
+    "candle": Mood(
+        -0.30, (0.05, -0.005, -0.08), 0.0, 0.24, (1.0, 0.66, 0.30), 1.0, 0.012, 0.010, 0.22
+    ),
     "overcast": Mood(-0.07, (-0.015, 0.0, 0.015), 0.14, 0.0, (1.0, 1.0, 1.0), 0.0, 0.034, 0.003),
     "bright": Mood(0.13, (0.010, 0.006, -0.008), 0.0, 0.05, (1.0, 0.97, 0.9), 0.0, 0.020, 0.006),
 }
-"""The kinds of light by name; "photo" is the photo's own light, alive, and "none" leaves it alone."""
+"""The kinds of light by name; "photo" is the photo's own light, alive; "none" leaves it alone."""
 
 
 class Light:
@@ -69,7 +71,8 @@ class Light:
 
     intent: kind and strength, None for the photo's own light; seconds, loop, seed as in the
     settings; size: (height, width) of the frames; focus: (x, y) shares, where candlelight is;
-    flame: (h, w) 0..1 where something burns, which flickers by itself.
+    flame: (h, w) 0..1 where something burns, which flickers by itself; sun: -1 it stands on the
+    left, 1 on the right (see `sunny_side`).
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Light:
         seed: int = 0,
         focus: tuple[float, float] = (0.5, 0.5),
         flame: Floats | None = None,
+        sun: float = 1.0,
     ) -> None:
         kind = (intent.kind if intent is not None else None) or "photo"
         self._mood = MOODS[kind]
@@ -93,14 +97,15 @@ class Light:
         cells = GRID / min(height, width)
         grid = (max(2, round(height * cells)), max(2, round(width * cells)))
         rng = np.random.default_rng([seed, 7])
-        self._waves = _waves(rng, grid, self._fit)
-        self._beam = _beam(self._mood, grid, focus, rng)
+        self._waves = _Waves(rng, grid, self._fit)
+        self._beam = _beam(self._mood, grid, focus, sun)
         self._flame: Floats | None = None
         if flame is not None and float(flame.max()) > 0.05:
             near = resize(np.ascontiguousarray(flame, np.float32), grid)
             around = cv2.GaussianBlur(near, (0, 0), 0.12 * min(grid))
             self._flame = np.asarray(np.maximum(near, around / max(float(around.max()), 0.2)))
-        self._pulse = [(self._fit(f), p) for f, p in zip((0.53, 0.97, 1.61), rng.uniform(0, 6.28, 3))]
+        starts = rng.uniform(0.0, 2.0 * math.pi, 3)
+        self._pulse = [(self._fit(f), p) for f, p in zip((0.53, 0.97, 1.61), starts, strict=True)]
         self._dither = _dither(size)
 
     def _fit(self, frequency: float) -> float:
@@ -172,7 +177,7 @@ def relight(frames: Iterator[Bytes], light: Light, *, fps: float) -> Iterator[By
         yield light.shine(frame, index / fps)
 
 
-class _waves:
+class _Waves:
     """Two smooth fields that drift, each a few crossing waves; called with a time."""
 
     def __init__(self, rng: np.random.Generator, grid: tuple[int, int], fit: object) -> None:
@@ -184,7 +189,9 @@ class _waves:
         fine = rng.uniform(0.35, 0.95, (2, count))
         self._places = [
             [
-                (fine[f, i] * (math.cos(angle[f, i]) * x + math.sin(angle[f, i]) * y)).astype(np.float32)
+                (fine[f, i] * (math.cos(angle[f, i]) * x + math.sin(angle[f, i]) * y)).astype(
+                    np.float32
+                )
                 for i in range(count)
             ]
             for f in range(2)
@@ -205,10 +212,15 @@ class _waves:
         return np.stack(fields).astype(np.float32)
 
 
-def _beam(
-    mood: Mood, grid: tuple[int, int], focus: tuple[float, float], rng: np.random.Generator
-) -> Floats:
-    """Where the beam falls: from one upper side, or around the focus; mean near 0, peak 1."""
+def sunny_side(picture: Bytes) -> float:
+    """Which side of a picture (H, W, 3) the light comes from: -1 left, 1 right."""
+    small = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
+    bright = np.square(small[:20].astype(np.float32).mean(-1))  # the sky tells most, by highlights
+    return -1.0 if float(bright[:, :16].sum()) > float(bright[:, 16:].sum()) else 1.0
+
+
+def _beam(mood: Mood, grid: tuple[int, int], focus: tuple[float, float], sun: float) -> Floats:
+    """Where the beam falls: from the sunny side, or around the focus; mean near 0, peak 1."""
     height, width = grid
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x + 0.5) / width, (y + 0.5) / height
@@ -216,7 +228,7 @@ def _beam(
         away = np.hypot((x - focus[0]) * width, (y - focus[1]) * height) / (0.75 * min(grid))
         fall = np.exp(-0.5 * away * away)
         return np.asarray(1.35 * fall - 0.35, np.float32)
-    side = x if rng.random() < 0.5 else 1.0 - x
+    side = x if sun > 0.0 else 1.0 - x
     fall = smoothstep((0.85 * side + 0.35 * (1.0 - y)).astype(np.float32))
     return np.asarray(1.15 * fall - 0.25, np.float32)
 

@@ -89,16 +89,21 @@ def test_the_bundle_that_ships_agrees_with_its_originals() -> None:
 
 
 def test_the_toy_is_as_its_script_makes_it(toy: Bundle, tmp_path: Path) -> None:
-    maker = toy_maker()
-    fresh = load_bundle(maker.make(tmp_path / "toy").parent)
-    assert list(fresh.components) == list(toy.components)
+    recipes = toy_maker().recipes()
+    assert [recipe.name for recipe in recipes] == list(toy.components)
     assert set(toy.components) == {"maps", "denoiser", *HELPERS}
-    for name in ("family", "schedule", "latents", "motion", "limits", "defaults", "files"):
-        assert fresh.manifest[name] == toy.manifest[name], name
-    for name in toy.components:
-        for key in ("inputs", "outputs", "precision"):
-            made, kept = (b.manifest["components"][name][key] for b in (fresh, toy))
-            assert made == kept, (name, key)
+    for recipe in recipes:
+        entry = toy.manifest["components"][recipe.name]
+        assert [port["name"] for port in entry["inputs"]] == list(recipe.examples)
+        assert {port["name"]: tuple(port["shape"]) for port in entry["outputs"]} == recipe.outputs
+        assert entry["precision"] == recipe.precision
+    assert toy.manifest["motion"] == ember.motion_section(None)
+    assert toy.manifest["latents"] == ember.LATENTS
+
+    people = next(recipe for recipe in recipes if recipe.name == "people")
+    fresh = pack.write_component(people, tmp_path)
+    for key in ("inputs", "outputs", "precision", "license"):
+        assert fresh[key] == toy.manifest["components"]["people"][key]
 
 
 def test_the_toy_has_the_interfaces_of_the_bundle_that_ships(toy: Bundle) -> None:

@@ -32,9 +32,9 @@ class Tiny(nn.Module):
     def forward(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.relu(self.norm(self.see(image))) * level[:, None, None, None]
         tokens = x.flatten(2).transpose(1, 2)
-        q, k, v = self.mix(tokens).chunk(3, -1)
+        q, k, v = self.mix(tokens)[:, None].chunk(3, -1)  # the exporter takes four axes only
         mixed = nn.functional.scaled_dot_product_attention(q, k, v)
-        return mixed.transpose(1, 2).reshape(x.shape), x.mean((2, 3))
+        return mixed[:, 0].transpose(1, 2).reshape(x.shape), x.mean((2, 3))
 
 
 def tiny_recipe() -> Recipe:

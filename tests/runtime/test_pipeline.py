@@ -89,6 +89,7 @@ def test_the_prompt_is_told_back() -> None:
 
 def test_default_output_is_the_photos_name_here() -> None:
     assert default_output("/somewhere/else/mother.jpeg") == Path("mother.mp4")
+    assert default_output("mother.2024.jpeg") == Path("mother.2024.mp4")
     assert default_output(np.zeros((8, 8, 3), np.uint8)) == Path("reverie.mp4")
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..textures import Library
 from .camera_damage import damage
+from .front import garnish
 from .real import real_photo
-from .recipes import RECIPES, garnish
+from .recipes import RECIPES
 from .world import Canvas
 
 #: Share of whole labelled photographs once there are enough of them.

@@ -43,6 +43,25 @@ def tongue(
     canvas.spectrum[cells] = moved
 
 
+def blaze(canvas: Canvas, x: float, foot: float, wide: float, tall: float) -> None:
+    """A fire burning as one: ragged, torn upwards, white at the heart and red at the edges."""
+    rng = canvas.rng
+    shape = (canvas.height, canvas.width)
+    rows = 2.5 * canvas.height / tall
+    torn = smooth_noise(rng, shape, rows, 4 * canvas.width / wide)
+    torn += 0.6 * smooth_noise(rng, shape, rows * 2, 9 * canvas.width / wide)
+    t = (foot - canvas.yy) / tall
+    body = 1.15 - np.clip(t, 0, None) - ((canvas.xx - x) / wide) ** 2 * (1 + 2 * np.clip(t, 0, 1))
+    heat = body + 0.35 * torn * np.clip(t * 2, 0.1, 1)
+    alpha = np.clip(heat * rng.uniform(2, 5), 0, 1) * np.clip((t + 0.03) * 20, 0, 1)
+    heat = np.clip(heat, 0, 1)[..., None]
+    picture = np.array([1.0, 0.35, 0.05]) * (1 - heat) + np.array([1.0, 0.95, 0.65]) * heat
+    held = np.clip(t[::2, ::2], 0.05, 1)[..., None, None]
+    motion = stir(canvas, rng.uniform(6, 11), rng.uniform(1.2, 2.0), 10) * held
+    alpha = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), 0.6)
+    canvas.paint(alpha, picture, FLAME, motion.astype(np.float32), share=0.4)
+
+
 def candles(canvas: Canvas) -> None:
     """One to a dozen candles, dark around, wax and holders still."""
     rng = canvas.rng
@@ -78,7 +97,9 @@ def fire(canvas: Canvas) -> None:
         log = np.zeros((canvas.height, canvas.width), np.float32)
         cv2.line(log, ends[0], ends[1], 1.0, max(2, int(size * 0.09)))
         canvas.paint(log, canvas.texture("bark", least=0.2)[0] * 0.4, STATIC)
-    for _ in range(int(rng.integers(6, 16))):
+    if rng.random() < 0.6:
+        blaze(canvas, x, foot, size * rng.uniform(0.3, 0.7), size * rng.uniform(0.7, 1.3))
+    for _ in range(int(rng.integers(2, 12))):
         at = x + rng.normal(0, 0.28) * size
         tall = size * rng.uniform(0.35, 1.0) * np.exp(-(((at - x) / (0.5 * size)) ** 2))
         tongue(canvas, at, foot, size * rng.uniform(0.07, 0.16), tall, flicker)

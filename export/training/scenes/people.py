@@ -58,8 +58,12 @@ def strands(canvas: Canvas, colour: np.ndarray, x: float, y: float, wide: float)
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    if rng.random() < 0.25:  # curls
+    pick = rng.random()
+    if pick < 0.2:  # curls
         fine = smooth_noise(rng, shape, canvas.height / 5, canvas.width / 5)
+    elif pick < 0.55 and canvas.library.has("fur"):  # an animal's coat makes good hair
+        coat = canvas.texture("fur", least=0.3)[0].mean(-1)
+        fine = (coat - coat.mean()) / (coat.std() + 0.05) * 0.8
     shine = 0.5 + 0.5 * np.exp(-(((canvas.yy - y + wide) / wide) ** 2))
     tone = 1 + 0.35 * fine[..., None] + 0.5 * shine[..., None] * np.clip(fine, 0, 1)[..., None]
     return np.clip(colour * tone + 0.03, 0, 1).astype(np.float32)

@@ -165,11 +165,11 @@ def pot(canvas: Canvas) -> None:
 
 
 def backdrop(canvas: Canvas) -> None:
-    """A blurred background behind something close: still things, leaves, sky or a plain gradient."""
+    """A blurred background behind something close: still things, leaves or a plain gradient."""
     rng = canvas.rng
     shape = (canvas.height, canvas.width)
     pick = rng.random()
-    if pick < 0.45:
+    if pick < 0.35:
         foliage(canvas, canvas.full_mask(), "blur" if rng.random() < 0.5 else "plant")
         canvas.spectrum *= rng.uniform(0.3, 0.7)
     elif pick < 0.75:

@@ -18,7 +18,7 @@ def real_photo(canvas: Canvas, photo: LabelledPhoto) -> None:
     rng = canvas.rng
     size = rng.uniform(0.45, 1.0) if rng.random() < 0.75 else 1.0
     pixels, labels = window(canvas, photo, size)
-    canvas.image = tint(rng, pixels.astype(np.float32) / 255)
+    canvas.image = tint(rng, pixels.astype(np.float32) / 255, rng.uniform(0.5, 2.5))
     half = labels[::2, ::2]
     canvas.valid = half != UNKNOWN
     canvas.classes = np.where(canvas.valid, half, 0).astype(np.uint8)
@@ -92,4 +92,14 @@ def window(canvas: Canvas, photo: LabelledPhoto, size: float) -> tuple[np.ndarra
     labels = cv2.resize(photo.labels[part], shape, interpolation=cv2.INTER_NEAREST)
     if rng.random() < 0.5:
         pixels, labels = pixels[:, ::-1], labels[:, ::-1]
+    if rng.random() < 0.5:
+        # Turned and stretched a little, and magnified so far that no corner is missing.
+        matrix = cv2.getRotationMatrix2D((shape[0] / 2, shape[1] / 2), rng.normal(0, 4), 1.14)
+        matrix[:, :2] *= rng.uniform(0.94, 1.12, (2, 1))
+        middle = np.array(shape) / 2
+        matrix[:, 2] = middle - matrix[:, :2] @ middle
+        pixels = cv2.warpAffine(pixels, matrix, shape, borderMode=cv2.BORDER_REFLECT)
+        labels = cv2.warpAffine(
+            labels, matrix, shape, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
+        )
     return np.ascontiguousarray(pixels), np.ascontiguousarray(labels)

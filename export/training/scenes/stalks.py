@@ -28,8 +28,9 @@ def stalks(
 ) -> None:
     """Draw single stalks that stand still at the root and swing at the tip.
 
-    root: range of the roots in fractions of the height; length: in shorter sides; thickness: pixels.
-    head: None, "seed", "ball" (dandelion), "petals", "photo" (a photographed blossom) or "ear".
+    root: range of the roots in fractions of the height; length: in shorter sides; thickness:
+    in pixels; spread: range of the roots in fractions of the width; head: None, "seed", "ball"
+    (dandelion), "petals", "photo" (a photographed blossom) or "ear".
     """
     rng, short = canvas.rng, canvas.short
     # One float picture holds stalk number, share of the tip's motion and shade: one draw call each.

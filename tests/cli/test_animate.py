@@ -1,0 +1,192 @@
+"""The command's own work, with a stand-in for the renderer."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reverie.cli.animate import describe
+from reverie.cli.main import main
+from reverie.cli.progress import progress
+from reverie.runtime import pipeline
+from reverie.runtime.clip import Clip
+from reverie.runtime.prompt import understand
+from reverie.runtime.settings import Settings
+
+
+class Renderer:
+    """Stands in for `reverie.animate`: remembers what it was asked, and makes an empty clip."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    def __call__(
+        self,
+        photo: str,
+        out: str | None,
+        *,
+        settings: Settings,
+        model: str,
+        force: bool,
+        on_progress: Callable[[str, int, int], None] | None,
+    ) -> Clip:
+        self.asked = {"photo": photo, "out": out, "settings": settings, "model": model}
+        self.asked |= {"force": force, "on_progress": on_progress}
+        if on_progress is not None:
+            on_progress("photo", 1, 1)
+            for done in range(5):
+                on_progress("frames", done + 1, 5)
+        path = Path(out or "photo.mp4")
+        path.write_bytes(bytes(2_500_000))
+        return Clip(
+            path=path,
+            seconds=settings.seconds,
+            frames=settings.frames,
+            fps=settings.fps,
+            width=1280,
+            height=settings.height,
+            model=model,
+            seed=settings.seed,
+            stages={"photo": 0.5, "frames": 7.25},
+            peak_memory=321,
+            understanding=understand(settings.prompt),
+            notes=("rotated as its EXIF says",),
+        )
+
+
+@pytest.fixture
+def renderer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Renderer:
+    monkeypatch.chdir(tmp_path)
+    stand_in = Renderer()
+    monkeypatch.setattr(pipeline, "animate", stand_in)
+    return stand_in
+
+
+def test_defaults_are_those_of_the_settings(renderer: Renderer) -> None:
+    assert main(["animate", "photo.jpg"]) == 0
+    assert renderer.asked["settings"] == Settings()
+    assert renderer.asked["photo"] == "photo.jpg"
+    assert (renderer.asked["out"], renderer.asked["model"]) == (None, "ember")
+    assert renderer.asked["force"] is False
+
+
+def test_every_option_arrives(renderer: Renderer) -> None:
+    words = "animate p.jpg --seconds 2.5 --aspect 9:16 --height 480 --fps 30 --motion 0.25"
+    more = "--seed 7 --model toy --loop --out clip.mov --force --quiet"
+    assert main([*words.split(), *more.split(), "--prompt", "zoom in"]) == 0
+    assert renderer.asked["settings"] == Settings(
+        seconds=2.5,
+        aspect="9:16",
+        height=480,
+        fps=30,
+        motion=0.25,
+        seed=7,
+        loop=True,
+        prompt="zoom in",
+    )
+    assert (renderer.asked["out"], renderer.asked["model"]) == ("clip.mov", "toy")
+    assert renderer.asked["force"] is True
+
+
+def test_a_person_hears_what_was_understood_and_where_the_clip_is(
+    renderer: Renderer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["animate", "p.jpg", "--prompt", "slow zoom in, purple rain"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "photo.mp4  1280x720, 10 s at 24 fps, 2.5 MB, made in 7.8 s\n"
+    assert err.splitlines() == [
+        "camera: push in, slow",
+        "not used: purple, rain",
+        "note: rotated as its EXIF says",
+    ]
+    assert renderer.asked["on_progress"] is None  # no terminal, no live line
+
+
+def test_quiet_says_nothing(renderer: Renderer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["animate", "p.jpg", "--prompt", "slow zoom, purple rain", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "slow zoom in, purple rain, slight leaf movement"
+    assert main(["animate", "p.jpg", "--prompt", prompt, "--json", "--seed", "9"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.count("\n") == 1
+    told = json.loads(out)
+    asked = told.pop("prompt")
+    assert told == {
+        "path": str(Path("photo.mp4").absolute()),
+        "seconds": 10.0,
+        "frames": 240,
+        "fps": 24,
+        "width": 1280,
+        "height": 720,
+        "model": "ember",
+        "seed": 9,
+        "stages": {"photo": 0.5, "frames": 7.25},
+        "peak_memory_bytes": 321,
+        "notes": ["rotated as its EXIF says"],
+    }
+    assert asked["understood"] == ["camera: push in, slow", "motion: leaf, slight"]
+    assert asked["unused"] == ["purple", "rain"]
+    assert asked["camera"]["move"] == "push"
+    assert asked["light"]["kind"] is None
+    assert asked["motion"]["gains"]["plant"] == 0.5
+
+
+def test_many_unused_words_are_counted() -> None:
+    lines = describe(understand(" ".join(f"qx{n}" for n in range(30))))
+    assert len(lines) == 1
+    assert lines[0].endswith("qx11 and 18 more")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_live_line(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["animate", "p.jpg"]) == 0
+    shown = terminal.getvalue()
+    assert "drawing frames" in shown
+    assert "5/5" in shown
+    assert shown.count("note:") == 1
+
+
+@pytest.mark.parametrize("flag", ["--quiet", "--json"])
+def test_a_terminal_that_wants_silence_gets_it(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["animate", "p.jpg", flag]) == 0
+    assert terminal.getvalue() == ""
+
+
+def test_the_live_line_goes_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def interrupted() -> None:
+        with progress() as on_progress:
+            assert on_progress is not None
+            on_progress("frames", 1, 5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    shown = terminal.getvalue()
+    assert shown.rfind("\x1b[?25h") > shown.rfind("drawing frames")  # the cursor is back
+    assert shown.endswith("\x1b[2K")  # and the line is empty

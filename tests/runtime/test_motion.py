@@ -1,0 +1,213 @@
+"""The film itself: it begins as the photo, moves what may move, closes its loops."""
+
+from __future__ import annotations
+
+import tracemalloc
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from reverie.runtime.motion import render
+from reverie.runtime.settings import CLASSES, CameraIntent, LightIntent
+from reverie.runtime.spectrum import FREQUENCIES, Spectrum
+from reverie.runtime.sway import Sway
+
+HEIGHT, WIDTH = 144, 192
+STEADY: dict[str, Any] = {
+    "camera": CameraIntent("push", strength=0.0),
+    "light": LightIntent("none"),
+}
+
+
+def texture(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH, 3)), (0, 0), 1.5)
+    return np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
+
+
+def spectrum(*, left: bool = True, amplitude: float = 0.006, drift: float = 0.0) -> Spectrum:
+    """The left half (or all) swings, softly varied; the lower half drifts to the right."""
+    height, width = 36, 48
+    rng = np.random.default_rng(5)
+    coefficients = np.zeros((len(FREQUENCIES), 4, height, width), np.float32)
+    for k in range(len(FREQUENCIES)):
+        for c in range(4):
+            smooth = cv2.GaussianBlur(rng.standard_normal((height, width)), (0, 0), 6)
+            coefficients[k, c] = amplitude / (k + 1) * smooth / smooth.std()
+    if left:
+        coefficients[..., width // 2 :] = 0
+    flow = np.zeros((2, height, width), np.float32)
+    flow[0, height // 2 :] = drift
+    return Spectrum(coefficients, np.array(FREQUENCIES, np.float32), flow)
+
+
+def everywhere(value: float = 1.0) -> np.ndarray:
+    return np.full((36, 48), value, np.float32)
+
+
+def classes(name: str) -> np.ndarray:
+    maps = np.zeros((len(CLASSES), 36, 48), np.float32)
+    maps[CLASSES.index(name)] = 1.0
+    return maps
+
+
+def film(count: float = 2.0, fps: int = 12, **more: Any) -> np.ndarray:
+    options = {"spectrum": spectrum(), "gain": everywhere(), **STEADY, **more}
+    picture = options.pop("picture", texture())
+    return np.stack(list(render(picture, seconds=count, fps=fps, **options)))
+
+
+def change(frames: np.ndarray) -> np.ndarray:
+    return np.abs(frames[1:].astype(float) - frames[0]).mean((0, 3))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fps", "count"), [(1.0, 24, 24), (0.5, 25, 12), (1.26, 10, 13), (0.01, 10, 1)]
+)
+def test_exactly_the_frames_asked_for(seconds: float, fps: int, count: int) -> None:
+    assert len(film(seconds, fps)) == count
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_the_first_frame_is_the_picture(loop: bool) -> None:
+    more = {"camera": None, "light": LightIntent("golden"), "grain": 1.0, "loop": loop}
+    frames = film(1.0, **more)
+    assert np.array_equal(frames[0], texture())
+    assert frames.dtype == np.uint8
+
+
+def test_same_seed_same_frames_other_seed_other_wind() -> None:
+    assert np.array_equal(film(seed=1), film(seed=1))
+    assert not np.array_equal(film(seed=1), film(seed=2))
+
+
+def test_what_may_not_move_does_not() -> None:
+    moved = change(film(3.0))
+    assert moved[10:-10, 10:80].mean() > 3.0
+    assert moved[:, 112:].max() < 0.5
+    held = everywhere()
+    held[:, :24] = 0.0
+    assert change(film(3.0, gain=held)).max() < 0.5
+
+
+def test_a_fine_gain_is_obeyed_to_the_pixel() -> None:
+    held = np.ones((HEIGHT, WIDTH), np.float32)
+    held[40:100, 20:60] = 0.0
+    moved = change(film(3.0, gain=held, spectrum=spectrum(left=False)))
+    assert moved[44:96, 24:56].max() < 1.0
+    assert moved[44:96, 80:180].mean() > 3.0
+
+
+def test_motion_fades_at_the_border() -> None:
+    moved = change(film(3.0, spectrum=spectrum(left=False)))
+    assert moved[0].mean() < 0.35 * moved[20:-20, 20:-20].mean()
+
+
+def test_nothing_moves_without_motion_camera_or_light() -> None:
+    still = spectrum(amplitude=0.0)
+    assert np.ptp(film(spectrum=still), axis=0).max() == 0
+
+
+def test_camera_and_light_alone_are_a_film() -> None:
+    frames = film(4.0, spectrum=spectrum(amplitude=0.0), camera=None, light=None)
+    assert change(frames)[:, :20].mean() > 2.0
+    steps = np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
+    assert steps[4:].min() > 0.03  # never quite still
+    assert steps.max() < 6.0
+
+
+def test_motion_eases_in() -> None:
+    frames = film(4.0).astype(float)[:, :, :80]
+    steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    assert steps[0] < 0.4 * steps[24:].mean()
+
+
+@pytest.mark.parametrize("kind", ["swing", "water", "sky", "all"])
+def test_a_loop_closes(kind: str) -> None:
+    more: dict[str, Any] = {"loop": True, "spectrum": spectrum()}
+    if kind in ("water", "sky"):
+        more = {"loop": True, "spectrum": spectrum(drift=0.02), "classes": classes(kind)}
+    if kind == "all":
+        more |= {"camera": None, "light": LightIntent("golden")}
+    frames = film(5.0, **more).astype(float)
+    steps = np.abs(np.diff(frames, axis=0, append=frames[:1])).mean((1, 2, 3))
+    assert steps[-1] <= 1.1 * np.delete(steps, -1).max()
+    assert steps[-1] <= 1.35 * np.median(steps)
+
+
+def test_the_loops_frequencies_fit_the_film() -> None:
+    for seconds in (2.0, 7.3, 20.0):
+        sway = Sway(
+            spectrum(), everywhere(), texture(), (72, 96), seconds=seconds, loop=True, seed=0
+        )
+        turns = np.array(sway.frequencies) * seconds
+        np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
+        assert turns.min() >= 1.0
+        np.testing.assert_allclose(sway.at(seconds), 0.0, atol=1e-3)
+    assert not sway.at(0.0).any()
+
+
+def test_wild_spectra_neither_fold_nor_tear() -> None:
+    rng = np.random.default_rng(6)
+    wild = 0.05 * rng.standard_normal((len(FREQUENCIES), 4, 36, 48)).astype(np.float32)
+    storm = SimpleNamespace(
+        coefficients=wild,
+        frequencies=np.array(FREQUENCIES, np.float32),
+        drift=np.zeros((2, 36, 48), np.float32),
+    )
+    sway = Sway(
+        storm,  # type: ignore[arg-type]
+        everywhere(),
+        texture(),
+        (72, 96),
+        seconds=5,
+        loop=False,
+        seed=0,
+    )
+    for time in (1.0, 2.5, 4.0):
+        field = cv2.resize(sway.at(time), (96, 72)) * sway.gain[..., None] / 2
+        stretch = max(np.abs(np.diff(field, axis=axis)).max() for axis in (0, 1))
+        assert stretch < 1.0
+
+
+def test_water_flows_on_without_a_pulse() -> None:
+    water = {"spectrum": spectrum(amplitude=0.0, drift=0.03), "classes": classes("water")}
+    frames = film(8.0, fps=6, **water).astype(float)
+    moved = change(frames)
+    assert moved[:66].max() < 0.5  # the dry half stands
+    wet = frames[:, 90:130, 30:-30]
+    assert np.abs(np.diff(wet, axis=0)).mean((1, 2, 3))[4:].min() > 1.0
+    contrast = wet.std((1, 2)).mean(-1)[1:]
+    assert contrast.min() > 0.8 * contrast.max()
+
+
+def test_clouds_go_straight_on() -> None:
+    sky = {"spectrum": spectrum(amplitude=0.0, drift=0.01), "classes": classes("sky")}
+    frames = film(4.0, fps=6, **sky)
+    first = cv2.cvtColor(frames[0], cv2.COLOR_RGB2GRAY).astype(np.float32)[95:125, 60:130]
+    last = cv2.cvtColor(frames[-1], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fits = [np.abs(last[95:125, 60 + d : 130 + d] - first).mean() for d in range(-6, 9)]
+    assert 3 <= int(np.argmin(fits)) - 6 <= 6  # 1.44 pixels a second, after a gentle start
+
+
+def test_memory_does_not_grow_with_the_film() -> None:
+    frames = render(texture(), spectrum(drift=0.02), everywhere(), seconds=600, fps=24, depth=None)
+    for _ in islice(frames, 10):
+        pass
+    tracemalloc.start()
+    for _ in islice(frames, 10):
+        pass
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in islice(frames, 40):
+        pass
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 100_000
+
+
+def test_odd_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="even"):
+        render(texture()[:-1], spectrum(), everywhere(), seconds=1, fps=12)
