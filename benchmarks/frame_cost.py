@@ -115,8 +115,7 @@ def main() -> None:
         cv2.setNumThreads(threads)
         for case in CASES:
             rows.append(
-                {"case": case, "threads": threads}
-                | frame_times(case, width, height, asked.seconds)
+                {"case": case, "threads": threads} | frame_times(case, width, height, asked.seconds)
             )
             print(
                 f"{threads} thread(s)  {rows[-1]['median_ms']:6.1f} ms a frame "

@@ -34,6 +34,8 @@ class OrtEngine:
         options.log_severity_level = 3
         # The arena keeps every peak it ever saw; a render opens several networks in turn.
         options.enable_cpu_mem_arena = False
+        # Waiting threads that spin take the cores from the encoder and the frames beside.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._path = path

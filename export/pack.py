@@ -58,14 +58,16 @@ def write_component(recipe: Recipe | ReadyRecipe, folder: Path) -> dict[str, Any
 
     Raises BundleError when the graph, as stored, disagrees with its original.
     """
-    ready = isinstance(recipe, ReadyRecipe)
-    model = graph.take_over(recipe) if ready else graph.trace(recipe)
+    model = graph.take_over(recipe) if isinstance(recipe, ReadyRecipe) else graph.trace(recipe)
     if recipe.precision == "fp16":
         store_fp16(model)
     folder.mkdir(parents=True, exist_ok=True)
     files = write_graph(model, folder / f"{recipe.name}.onnx")
     path = folder / files[0]["file"]
-    figures = parity.ready_parity(recipe, path) if ready else parity.torch_parity(recipe, path)
+    if isinstance(recipe, ReadyRecipe):
+        figures = parity.ready_parity(recipe, path)
+    else:
+        figures = parity.torch_parity(recipe, path)
     entry: dict[str, Any] = {
         **files[0],
         "precision": recipe.precision,

@@ -132,4 +132,4 @@ def _picture(
             values = np.cumsum(values, axis) / size**0.5
             values -= values.mean(axis, keepdims=True)
     values = (values - values.min()) / max(float(np.ptp(values)), 1e-9)
-    return (low + (high - low) * values).astype(np.float32)
+    return np.asarray(low + (high - low) * values, dtype=np.float32)

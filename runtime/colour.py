@@ -61,6 +61,22 @@ def grey_levels(levels: NDArray[Any]) -> tuple[NDArray[np.uint8], str | None]:
     return shown, "float levels brought to 8-bit" if levels.dtype.kind == "f" else "32-bit to 8"
 
 
+def tiff_levels(data: bytes) -> NDArray[Any] | None:
+    """Decode a TIFF with OpenCV: (H, W) or RGB (H, W, 3) in the file's own depth, else None."""
+    import cv2
+
+    logging = cv2.utils.logging  # OpenCV prints lines of its own about damaged files
+    loudness = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        # UNCHANGED leaves the depth and the orientation tag alone
+        levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        logging.setLogLevel(loudness)
+    if levels is None:
+        return None
+    return levels[..., 2::-1] if levels.ndim == 3 else levels
+
+
 def _white(levels: NDArray[Any]) -> float:
     step = max(1, int(max(levels.shape[:2]) / 1000))
     sample = levels[::step, ::step].astype(np.float64)

@@ -134,15 +134,15 @@ class Drift:
     def _measure(self, picture: Bytes) -> Floats:
         """How alike the two copies are, 0..1, where they lie half a period apart."""
         half = self._base.shape[1], self._base.shape[0]
-        fine = cv2.resize(picture, half, interpolation=cv2.INTER_AREA).astype(np.float32)
-        fine = cv2.cvtColor(fine - self._base, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(picture, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+        fine = np.asarray(cv2.cvtColor(small - self._base, cv2.COLOR_RGB2GRAY), np.float32)
         y, x = np.mgrid[0 : half[1], 0 : half[0]].astype(np.float32)
         way = resize(self._velocity * self._reach()[..., None], (half[1], half[0]))
         way = way * np.float32(half[1] / self._picture[0])
         there = x - way[..., 0], y - way[..., 1]
         moved = cv2.remap(fine, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        pairs = np.asarray(moved * fine), np.asarray(fine * fine), np.asarray(moved * moved)
-        both, one, other = (_blur(p.astype(np.float32), 8.0, 8.0) for p in pairs)
+        moved = np.asarray(moved, np.float32)
+        both, one, other = (_blur(p, 8.0, 8.0) for p in (fine * moved, fine * fine, moved * moved))
         alike = np.clip(both / (np.sqrt(one * other) + 0.5), 0.0, 1.0)
         # Squared, because the finest texture, lost in this half-size look, is never alike.
         return resize(np.square(alike), self.grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import re
 import stat
@@ -17,7 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..engines.errors import MissingPackageError, PhotoError
-from .colour import alpha_over_blur, eight_bits, grey_levels, pixels_of, to_srgb
+from .colour import alpha_over_blur, eight_bits, grey_levels, pixels_of, tiff_levels, to_srgb
+
+# Pillow logs what it finds wrong in a file; unheard, those lines would land on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MIN_SIDE = 64
 # 100 megapixels of 1024 x 1024, so that cameras sold as "100 MP" (11,648 x 8,736) pass.
@@ -228,7 +232,6 @@ def _is_text(head: bytes) -> bool:
 
 def _read_rare_tiff(file: BinaryIO, name: str, target: int | None) -> Photo:
     """Read a TIFF that Pillow does not know (such as float RGB) with OpenCV."""
-    import cv2
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     file.seek(0)
@@ -237,15 +240,11 @@ def _read_rare_tiff(file: BinaryIO, name: str, target: int | None) -> Photo:
     directory.load(file)
     _check_size((int(directory[256]), int(directory[257])), name)
     file.seek(0)
-    data = np.frombuffer(file.read(), np.uint8)
-    # IMREAD_UNCHANGED leaves the orientation tag alone
-    levels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    levels = tiff_levels(file.read())
     if levels is None:
         raise PhotoError(
             f"{name} is a TIFF of a rare or damaged kind; save it as an 8- or 16-bit RGB TIFF."
         )
-    if levels.ndim == 3:
-        levels = levels[..., 2::-1]
     shown, note = grey_levels(levels)
     picture = Image.fromarray(shown)
     if _ORIENTATION in directory:

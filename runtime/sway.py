@@ -23,8 +23,10 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 BORDER = 0.03  # of the shorter side, over which motion fades towards the picture's border
 CAP = 0.015  # the most rms displacement, in shorter sides
-STRAIN = 0.16  # the most rms stretch between neighbours, pixels per pixel
+STRAIN = 0.14  # the most rms stretch between neighbours, pixels per pixel
+FOLD = 0.22  # the same for edges and swing together
 STEEP = 0.5  # the most stretch that an edge of what moves may cause at a strong swing
+LEAVES = 0.35  # how much more the bright swings than the dark between
 SETTLE = 3.0  # seconds over which the swing lets go of the photo's own pose
 GUST = 0.22  # how far the wind's strength rises and falls
 
@@ -69,7 +71,8 @@ class Sway:
             smooth.reshape(height, width, count, 2, 2).transpose(2, 4, 0, 1, 3)
         ).reshape(2 * count, -1)
         self._shape = height, width
-        self.gain = _sharp_gain(gain, moving, strength, picture, size)
+        sharp = _sharp_gain(gain, moving, strength, picture, size)
+        self.gain = _unfolded(sharp, smooth, picture.shape[0] / size[0])
         self._start = self._quietest() if not self.still else 0.0
         self._first = self._turn(0.0)
         angle = rng.uniform(0.0, 2.0 * math.pi)
@@ -144,6 +147,7 @@ def _sharp_gain(
     else:
         finer = gain if gain.shape[0] >= moving.shape[0] else resize(gain, moving.shape[:2])
         sharp = follow_edges(finer * resize(moving, finer.shape[:2]), picture, size)
+    allowed = sharp = sharp * _leaves(picture, size)
     scale = picture.shape[0] / size[0]
     peak = resize(strength, size) * np.float32(1.8)
     for radius in (2, 4, 8):
@@ -153,9 +157,40 @@ def _sharp_gain(
         if float(steep.max()) <= 1.0:
             break
         near = cv2.dilate(np.clip(steep - 0.5, 0.0, 1.0), np.ones((3, 3), np.uint8))
-        near = np.clip(2.0 * cv2.GaussianBlur(near, (0, 0), radius), 0.0, 1.0)
+        near = np.clip(3.0 * cv2.GaussianBlur(near, (0, 0), 1.5 * radius), 0.0, 1.0)
         # The slope is laid on the side that moves: what must hold still holds to its very edge.
         inner = cv2.erode(sharp, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
         slope = cv2.GaussianBlur(inner, (0, 0), radius / 1.5)
         sharp = np.minimum(sharp, sharp + near * (slope - sharp))
+    sharp = np.minimum(allowed, cv2.GaussianBlur(sharp, (0, 0), 1.2))
     return np.asarray(sharp * border_fade(size, BORDER), np.float32)
+
+
+def _unfolded(gain: Floats, smooth: Floats, scale: float) -> Floats:
+    """Weaken the gain where gain and swing together would stretch the picture too far."""
+    size = gain.shape[0], gain.shape[1]
+    energy = np.zeros(size, np.float32)
+    for channel in range(smooth.shape[-1]):
+        swing = resize(np.ascontiguousarray(smooth[..., channel]), size) * gain
+        energy[:, 1:] += np.square(np.diff(swing, axis=1))
+        energy[1:] += np.square(np.diff(swing, axis=0))
+    stretch = np.sqrt(energy / 2.0) / scale
+    limit = np.minimum(1.0, FOLD / np.maximum(stretch, 1e-6)).astype(np.float32)
+    limit = cv2.GaussianBlur(cv2.erode(limit, np.ones((5, 5), np.uint8)), (0, 0), 1.5)
+    return np.asarray(gain * limit, np.float32)
+
+
+def _leaves(picture: Bytes, size: tuple[int, int]) -> Floats:
+    """A little more swing for what is brighter than its surroundings, a little less for the gaps.
+
+    Among leaves, blades and strands the bright ones are in front and the dark ones behind; moving
+    them apart keeps the whole from swaying like jelly.
+    """
+    small = cv2.resize(picture, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255.0)
+    fine = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.2), np.float32)
+    reach = 0.03 * min(size)
+    around = cv2.GaussianBlur(grey, (0, 0), reach)
+    spread = np.sqrt(cv2.GaussianBlur(np.square(grey - around), (0, 0), reach)) + 0.03
+    relief = np.clip((fine - around) / (1.5 * spread), -1.0, 1.0)
+    return np.asarray(1.0 + LEAVES * relief, np.float32)

@@ -22,7 +22,7 @@ OWN = Origin(
     source="trained from scratch by reverie.export.training; encoder started from FastDepth",
 )
 
-SCHEDULE = {"type": "flow_euler", "steps": 10, "shift": 1.0, "timestep_scale": 1.0}
+SCHEDULE = {"type": "flow_euler", "steps": 10, "shift": 2.0, "timestep_scale": 1.0}
 LATENTS = {"channels": 34, "spatial_factor": 8, "multiple": 4}
 DEFAULTS = {"motion": 0.5, "seconds": 10.0, "fps": 24, "height": 720}
 LIMITS = {"picture_area": 192 * 288, "picture_multiple": 32, "picture_least": 64}

@@ -15,6 +15,7 @@ import multiprocessing
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -147,22 +148,23 @@ def generate(
     first_shard: int = 0,
     shard: int = SHARD,
     real_share: float = REAL_SHARE,
-) -> int:
-    """Draw `scenes` scenes into shards below `out`; returns how many scenes lie there now."""
+) -> Iterator[Path]:
+    """Draw `scenes` scenes into shards below `out`, and give each shard when it is finished."""
     out.mkdir(parents=True, exist_ok=True)
     tasks = []
     for index, start in enumerate(range(0, scenes, shard)):
         number = first_shard + index
         count = min(shard, scenes - start)
         tasks.append((out, number, number * shard, count, split, seed, real_share))
-    begun = time.perf_counter()
-    done = 0
-    with multiprocessing.Pool(workers, _start, (textures, labels, split)) as pool:
-        for folder in pool.imap_unordered(_work, tasks):
-            done += 1
-            pace = done * shard / (time.perf_counter() - begun)
-            print(f"{folder.name}  {done}/{len(tasks)}  {pace:.1f} scenes/s", flush=True)
-    return sum(len(np.load(f / "classes.npy", mmap_mode="r")) for f in out.glob("shard-????"))
+    if workers <= 1:
+        library = load_library(textures, split, labels)
+        for task in tasks:
+            yield write_shard(*task, library)
+        return
+    # Spawned, not forked: a fork copies locks that other threads of this process may hold.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _start, (textures, labels, split)) as pool:
+        yield from pool.imap_unordered(_work, tasks)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -181,7 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     labels = asked.labels or Path(__file__).parent / "labels"
-    total = generate(
+    begun = time.perf_counter()
+    done = 0
+    for folder in generate(
         asked.textures,
         asked.out,
         asked.scenes,
@@ -192,10 +196,11 @@ def main(arguments: list[str] | None = None) -> int:
         first_shard=asked.first_shard,
         shard=asked.shard,
         real_share=asked.real_share,
-    )
-    print(
-        f"{total} scenes in {asked.out}; rms and drift in 1/1000 of the shorter side (per second)"
-    )
+    ):
+        done = min(done + asked.shard, asked.scenes)
+        pace = done / (time.perf_counter() - begun)
+        print(f"{folder.name}  {done}/{asked.scenes}  {pace:.1f} scenes/s", flush=True)
+    print("rms in 1/1000 of the shorter side, drift in 1/1000 of it a second")
     for name, values in measure(asked.out).items():
         print(f"{name:8s}" + "".join(f"  {key} {value:7.3f}" for key, value in values.items()))
     return 0

@@ -279,9 +279,7 @@ def main() -> None:
     cv2.setNumThreads(asked.threads)
     maps, denoiser = load_checkpoint(asked.checkpoint)
     shards = sorted(asked.data.glob("shard-????"))
-    scenes = look(
-        maps, denoiser, shards, limit=asked.limit, steps=asked.steps, shift=asked.shift
-    )
+    scenes = look(maps, denoiser, shards, limit=asked.limit, steps=asked.steps, shift=asked.shift)
     report = evaluate(scenes)
     asked.out.write_text(json.dumps(report, indent=1) + "\n")
     print(_text(report))

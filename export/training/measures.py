@@ -66,9 +66,7 @@ def _cells(spectrum: Array, mask: NDArray[np.bool_]) -> tuple[NDArray[np.complex
     height, width = (side // _CELL for side in mask.shape)
 
     def pool(plane: NDArray[np.generic]) -> Array:
-        shrunk = cv2.resize(
-            plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
-        )
+        shrunk = cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(shrunk, np.float32)
 
     share = pool(mask)
@@ -77,9 +75,7 @@ def _cells(spectrum: Array, mask: NDArray[np.bool_]) -> tuple[NDArray[np.complex
     return phasors / np.maximum(np.abs(phasors), 1e-9), (share > 0.5).astype(np.float32)
 
 
-def _cosine(
-    phasors: NDArray[np.complex64], good: Array, apart: int
-) -> tuple[float, int]:
+def _cosine(phasors: NDArray[np.complex64], good: Array, apart: int) -> tuple[float, int]:
     total, count = 0.0, 0
     for axis in (0, 1):
         one = [slice(None), slice(None)]

@@ -20,7 +20,7 @@ MOVING = 0.5  # thousandths of the shorter side: a place that swings further tha
 _STILL = 0.02  # thousandths: below this there is no phase worth speaking of
 _DRIFTING = 0.2  # thousandths of the shorter side a second
 _ENVELOPE = 7  # half-size pixels over which swings are brought to unit size
-_LATENT_GAIN = 1.25  # averaging over a cell takes some of the energy; this gives it back
+_LATENT_GAIN = 1.5  # averaging over a cell takes some of the energy; this gives it back
 
 
 def amplitudes(spectrum: Tensor) -> Tensor:

@@ -110,8 +110,8 @@ def load_library(folder: Path, split: str, labels: Path | None = None) -> Librar
         name = path.stem
         if (sources.get(name, "") in held) != (split == "heldout"):
             continue
-        label_path = labels / f"{name}.png" if labels is not None else None
-        labelled = label_path is not None and label_path.is_file()
+        label_path = (labels or folder) / f"{name}.png"
+        labelled = labels is not None and label_path.is_file()
         if not (labelled or name in crops_of or name in CUTOUTS):
             continue
         pixels = _load(path)

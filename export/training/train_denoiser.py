@@ -67,8 +67,9 @@ def gather(maps: EmberMaps, shards: Shards, limit: int, seed: int) -> list[Scene
             left -= len(image)
             if left <= 0:
                 break
-    return [Scenes(*(torch.cat(part) for part in zip(*items, strict=True))) for items in
-            found.values()]
+    return [
+        Scenes(*(torch.cat(part) for part in zip(*items, strict=True))) for items in found.values()
+    ]
 
 
 class Trainer:

@@ -158,6 +158,7 @@ def train(
     steps: int,
     batch: int,
     out: Path,
+    coarse: int = 0,
     every: int = 300,
     minutes: float = math.inf,
 ) -> None:
@@ -165,7 +166,7 @@ def train(
     began = time.monotonic()
     told: list[dict[str, float]] = []
     with (out / "maps.jsonl").open("a") as log:
-        for item in stream(shards, batch, trainer.seed, trainer.step):
+        for item in stream(shards, batch, trainer.seed, trainer.step, coarse=coarse):
             told.append(trainer.learn(item, steps))
             over = trainer.step >= steps or (time.monotonic() - began) / 60 >= minutes
             if trainer.step % 50 == 0 or over:
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, required=True, help="where targets are kept")
     parser.add_argument("--skip", default="", help="shard names left for validation, by commas")
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--coarse", type=int, default=0, help="first steps at two thirds size")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -230,6 +232,7 @@ def main() -> None:
         batch=asked.batch,
         out=asked.out,
         minutes=asked.minutes,
+        coarse=asked.coarse,
     )
 
 

@@ -145,7 +145,7 @@ def carried(regions: Regions, shot: Shot) -> Regions:
         faces=[replace(face, box=shot.carry_box(face.box)) for face in regions.faces],
         people=people,
         subject=shot.carry(regions.subject),
-        depth=shot.carry(regions.depth),
+        depth=shot.carry(regions.depth, fill=None),
     )
 
 

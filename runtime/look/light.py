@@ -100,10 +100,13 @@ class Light:
         self._waves = _Waves(rng, grid, self._fit)
         self._beam = _beam(self._mood, grid, focus, sun)
         self._flame: Floats | None = None
-        if flame is not None and float(flame.max()) > 0.05:
-            near = resize(np.ascontiguousarray(flame, np.float32), grid)
-            around = cv2.GaussianBlur(near, (0, 0), 0.12 * min(grid))
-            self._flame = np.asarray(np.maximum(near, around / max(float(around.max()), 0.2)))
+        if flame is not None:
+            sure = smoothstep((resize(np.ascontiguousarray(flame, np.float32), grid) - 0.3) / 0.4)
+            if float(sure.max()) > 0.1:
+                around = cv2.GaussianBlur(sure, (0, 0), 0.12 * min(grid))
+                self._flame = np.maximum(sure, around / max(float(around.max()), 0.2))
+        if kind == "none" and self._flame is None:
+            self._strength = 0.0
         starts = rng.uniform(0.0, 2.0 * math.pi, 3)
         self._pulse = [(self._fit(f), p) for f, p in zip((0.53, 0.97, 1.61), starts, strict=True)]
         self._dither = _dither(size)

@@ -68,11 +68,12 @@ def test_embers_own_networks_go_the_whole_road(checkpoint: Path, tmp_path: Path)
     assert entries["denoiser"]["outputs"][0]["shape"][1] == ember.LATENTS["channels"]
 
 
-def test_the_schedule_that_ships_tells_noise_levels() -> None:
+def test_the_schedule_that_ships_is_the_one_the_training_samples_with() -> None:
+    from reverie.export.training.denoiser import noise_levels
+
     schedule = schedule_from_manifest(ember.SCHEDULE)
-    assert schedule.timesteps[0] == 1.0
-    assert schedule.timesteps[-1] > 0.0
-    assert schedule.order == 1
+    np.testing.assert_allclose(schedule.noise_levels, noise_levels(schedule.steps))
+    np.testing.assert_array_equal(schedule.timesteps, schedule.noise_levels[:-1])
 
 
 def test_the_bundle_that_ships_agrees_with_its_originals() -> None:

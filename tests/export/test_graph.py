@@ -51,6 +51,11 @@ def tiny_recipe() -> Recipe:
     )
 
 
+@pytest.fixture(scope="module")
+def traced() -> ir.Model:
+    return graph.trace(tiny_recipe())
+
+
 def ready_file(path: Path, *, scale: float = 2.0, mode: str = "tf_half_pixel_for_nn") -> Path:
     """An old file: opset 11, IR 3 with weights among the inputs, a BatchNorm, a spare output."""
     rng = np.random.default_rng(0)
@@ -114,8 +119,8 @@ def ready_recipe(file: Path) -> ReadyRecipe:
     )
 
 
-def test_a_traced_module_has_named_sizes_and_the_opset_promised() -> None:
-    model = graph.trace(tiny_recipe())
+def test_a_traced_module_has_named_sizes_and_the_opset_promised(traced: ir.Model) -> None:
+    model = traced
     assert graph.ports(list(model.graph.inputs)) == [
         {"name": "image", "dtype": "float32", "shape": [1, 3, "height", "width"]},
         {"name": "level", "dtype": "float32", "shape": [1]},
@@ -129,9 +134,11 @@ def test_a_traced_module_has_named_sizes_and_the_opset_promised() -> None:
     assert model.metadata_props["component"] == "tiny"
 
 
-def test_a_traced_module_runs_at_sizes_it_was_not_traced_at(tmp_path: Path) -> None:
+def test_a_traced_module_runs_at_sizes_it_was_not_traced_at(
+    traced: ir.Model, tmp_path: Path
+) -> None:
     recipe = tiny_recipe()
-    ir.save(graph.trace(recipe), tmp_path / "tiny.onnx")
+    ir.save(traced, tmp_path / "tiny.onnx")
     with open_engine(tmp_path / "tiny.onnx", device="cpu") as engine:
         for height, width in ((16, 24), (40, 16), (64, 64)):
             image, level = torch.rand(1, 3, height, width), torch.tensor([0.3])
@@ -142,8 +149,8 @@ def test_a_traced_module_runs_at_sizes_it_was_not_traced_at(tmp_path: Path) -> N
             np.testing.assert_allclose(got["mean"], expected[1].numpy(), atol=1e-6)
 
 
-def test_large_weights_are_not_folded() -> None:
-    small = {v.name for v in graph.trace(tiny_recipe()).graph.initializers.values()}
+def test_large_weights_are_not_folded(traced: ir.Model) -> None:
+    small = {v.name for v in traced.graph.initializers.values()}
     model = graph.trace(tiny_recipe(), fold_below=10)
     names = {value.name for value in model.graph.initializers.values()}
     assert "mix.weight" in names
@@ -152,8 +159,14 @@ def test_large_weights_are_not_folded() -> None:
 
 
 def test_a_wrong_number_of_outputs_is_told() -> None:
-    recipe = replace(tiny_recipe(), outputs={"mixed": (1, 16, "h", "w")})
-    with pytest.raises(BundleError, match="gives 2 outputs and its recipe names 1"):
+    recipe = Recipe(
+        name="one",
+        module=nn.ReLU(),
+        examples={"input": torch.rand(1, 2)},
+        outputs={"a": (1, 2), "b": (1, 2)},
+        origin=ORIGIN,
+    )
+    with pytest.raises(BundleError, match="gives 1 outputs and its recipe names 2"):
         graph.trace(recipe)
 
 

@@ -32,7 +32,8 @@ NOBODY = ("blue-periwinkle", "cypress-field", "grass-cliff")
 @pytest.fixture(scope="module")
 def engines() -> Iterator[Mapping[str, Engine]]:
     bundle = load_bundle("ember")
-    opened = {name: bundle.open(name) for name in ("faces", "people", "subject", "depth")}
+    names = ("faces", "people", "subject", "depth")
+    opened = {name: bundle.open(name, threads=1) for name in names}
     yield opened
     for engine in opened.values():
         engine.close()

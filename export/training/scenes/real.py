@@ -17,12 +17,12 @@ def real_photo(canvas: Canvas, photo: LabelledPhoto) -> None:
     """Show a random crop of `photo` and move each region as its class does at that scale."""
     rng = canvas.rng
     size = rng.uniform(0.45, 1.0) if rng.random() < 0.75 else 1.0
-    pixels, labels = window(canvas, photo, size)
+    pixels, labels, magnified = window(canvas, photo, size)
     canvas.image = tint(rng, pixels.astype(np.float32) / 255, rng.uniform(0.5, 2.5))
     half = labels[::2, ::2]
     canvas.valid = half != UNKNOWN
     canvas.classes = np.where(canvas.valid, half, 0).astype(np.uint8)
-    near = photo.near / size
+    near = photo.near * magnified
     if (half == PLANT).any():
         cells = half == PLANT
         motion = plant_motion(canvas, cells, near)
@@ -53,7 +53,8 @@ def real_photo(canvas: Canvas, photo: LabelledPhoto) -> None:
         cells = half == FLAME
         motion = sway(canvas, rng.uniform(5, 9), cells=12, jitter=0.8, natural=1.7)
         motion += stir(canvas, 2.0, 1.6, 14)
-        canvas.mark(cells, FLAME, motion * free_end(cells)[..., None, None])
+        tips = free_end(cells[::-1])[::-1]  # a flame is held below and free above
+        canvas.mark(cells, FLAME, motion * tips[..., None, None])
 
 
 def plant_motion(canvas: Canvas, cells: np.ndarray, near: float) -> np.ndarray:
@@ -77,8 +78,13 @@ def free_end(cells: np.ndarray) -> np.ndarray:
     return np.clip(0.3 + 0.7 * run / total, 0, 1).astype(np.float32)
 
 
-def window(canvas: Canvas, photo: LabelledPhoto, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """The same random crop, perhaps flipped, of pixels and labels, at the scene's size."""
+def window(
+    canvas: Canvas, photo: LabelledPhoto, size: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The same random crop, perhaps flipped, of pixels and labels, at the scene's size.
+
+    The third value says how much larger things look in it than in the whole photograph.
+    """
     rng = canvas.rng
     rows, columns = photo.labels.shape
     aspect = canvas.height / canvas.width
@@ -102,4 +108,5 @@ def window(canvas: Canvas, photo: LabelledPhoto, size: float) -> tuple[np.ndarra
         labels = cv2.warpAffine(
             labels, matrix, shape, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT
         )
-    return np.ascontiguousarray(pixels), np.ascontiguousarray(labels)
+    magnified = min(rows, columns) / min(tall, wide)
+    return np.ascontiguousarray(pixels), np.ascontiguousarray(labels), magnified

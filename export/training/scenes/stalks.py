@@ -65,10 +65,10 @@ def stalks(
         skin = np.broadcast_to(_stem_colour(rng), (*alpha.shape, 3))
     picture = np.clip(skin * cv2.GaussianBlur(drawn[..., 2], (0, 0), 0.5)[..., None], 0, 1)
     cells = _pool(drawn)
-    number = cells[..., 0].astype(np.int32)
-    motion = motions[number] * cells[..., 1, None, None]
+    numbers = cells[..., 0].astype(np.int32)
+    motion = motions[numbers] * cells[..., 1, None, None]
     canvas.paint(alpha, picture, PLANT)
-    covered = number > 0
+    covered = numbers > 0
     canvas.mark(covered, PLANT, motion)
     if head is not None:
         radius = rng.uniform(0.012, 0.05) * short * (1.8 if head in ("photo", "petals") else 1.0)
