@@ -63,12 +63,14 @@ def render(
     size = picture.shape[0], picture.shape[1]
     if size[0] % 2 or size[1] % 2:
         raise ValueError(f"a picture of {size[1]}x{size[0]} cannot be filmed: both must be even")
+    count = max(1, round(seconds * fps))
+    seconds = count / fps  # what the frames really last, so that a loop closes on the frame
     frames = _draw(
         picture,
         spectrum,
         gain,
         Camera(camera, seconds=seconds, loop=loop, focus=focus),
-        count=max(1, round(seconds * fps)),
+        count=count,
         fps=fps,
         seconds=seconds,
         loop=loop,

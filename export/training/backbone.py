@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-# (in channels, out channels, kernel, stride, depthwise), in order; taps follow the rows named below.
+# (in channels, out channels, kernel, stride, depthwise), in order.
 _LAYERS = (
     (3, 16, 3, 2, False),
     (16, 16, 3, 1, True),

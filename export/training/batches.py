@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from .targets import prepare_shard
+from .targets import is_prepared, prepare_shard
 
 _SIZES = ((192, 288), (288, 192), (224, 224), (192, 256), (256, 192), (160, 320), (320, 160))
 
@@ -49,17 +49,23 @@ class Shards:
         self._open: dict[Path, tuple[NDArray[np.generic], ...]] = {}
 
     def refresh(self, limit: int = 1_000) -> int:
-        """Takes in at most `limit` new whole shards; gives how many are known now."""
+        """Takes in whole shards, at most `limit` whose targets must be worked out first.
+
+        Gives how many are known now.
+        """
         taken = 0
         for known, (folder, _) in zip(self.found, self.groups, strict=True):
             have = {shard for shard, _ in known}
             for shard in sorted(folder.glob("shard-*")):
-                if shard in have or shard.name in self.skip or taken >= limit:
+                if shard in have or shard.name in self.skip:
                     continue
                 if shard.suffix:  # shard-0000.part: still being written
                     continue
+                if not is_prepared(shard, self.prepared):
+                    if taken >= limit:
+                        continue
+                    taken += 1
                 known.append((shard, prepare_shard(shard, self.prepared)))
-                taken += 1
         return sum(len(known) for known in self.found)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def coordinates(like: Tensor) -> Tensor:
-    """Pixel places (B,2,h,w), x then y, in shorter sides from the middle, for a tensor (B,C,h,w)."""
+    """Places (B,2,h,w), x then y, in shorter sides from the middle, for a tensor (B,C,h,w)."""
     rows = torch.ones_like(like[:, :1]).cumsum(2)
     columns = torch.ones_like(like[:, :1]).cumsum(3)
     height = rows[:, :, -1:, -1:]

@@ -7,6 +7,7 @@ latents at noise level s are (1 - s) x data + s x noise, and the network returns
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ _WIDTH, _DEEP, _EMBEDDING = 112, 208, 128
 class EmberDenoiser(nn.Module):
     """Noisy latents (B,34,h,w), noise level (B,) 1..0, features (B,127,h,w) -> velocity (B,34,h,w).
 
-    h and w are an eighth of the picture's and multiples of 4. Inside, the network predicts the clean
+    h and w are an eighth of the picture's, multiples of 4. Inside, the network predicts the clean
     latents with the scaling of Karras et al. (2022), so that every noise level asks for an output
     of unit size; the velocity follows from it.
     """
@@ -105,7 +106,7 @@ def sample_latents(
     batch, _, height, width = features.shape
     latents = torch.randn(batch, LATENTS, height, width, generator=random)
     levels = noise_levels(steps, shift)
-    for now, then in zip(levels[:-1], levels[1:], strict=True):
+    for now, then in pairwise(levels):
         velocity = denoiser(latents, torch.full((batch,), now), features)
         latents = latents + (then - now) * velocity
     return latents

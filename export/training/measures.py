@@ -15,7 +15,7 @@ _APART = 3  # cells
 
 def area_under_curve(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
     """Chance that a positive place scores above a negative one, ties counting half (ROC AUC)."""
-    values, ranks, counts = np.unique(score, return_inverse=True, return_counts=True)
+    _, ranks, counts = np.unique(score, return_inverse=True, return_counts=True)
     above = np.cumsum(counts) - (counts - 1) / 2  # mean rank of each value, from 1
     yes = int(positive.sum())
     no = positive.size - yes

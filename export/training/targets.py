@@ -81,13 +81,22 @@ def mirror_latents(latents: Tensor) -> Tensor:
     return latents.flip(-1) * signs[:, None, None]
 
 
+def is_prepared(shard: Path, prepared: Path) -> bool:
+    """Whether `prepare_shard` has nothing left to do for this shard."""
+    return (_folder(shard, prepared) / "drift_root.npy").exists()
+
+
+def _folder(shard: Path, prepared: Path) -> Path:
+    return prepared / f"{shard.parent.name}-{shard.name}"
+
+
 def prepare_shard(shard: Path, prepared: Path) -> Path:
     """Works out the roots of one shard into `prepared`/<group>-<shard>/, once; gives the folder.
 
     Writes root.npy float16 (N,8,h,w) and drift_root.npy float16 (N,1,h,w).
     """
-    folder = prepared / f"{shard.parent.name}-{shard.name}"
-    if (folder / "drift_root.npy").exists():
+    folder = _folder(shard, prepared)
+    if is_prepared(shard, prepared):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     spectrum = np.load(shard / "spectrum.npy", mmap_mode="r")

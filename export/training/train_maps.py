@@ -61,7 +61,7 @@ def _total(root: Tensor) -> Tensor:
     return (root.pow(4).sum(1, keepdim=True) + 1e-4).pow(0.25)
 
 
-PARTS = {"class": 0.5, "size": 3.0, "bare": 0.5, "total": 1.5, "drift": 0.7}
+PARTS = {"class": 1.0, "size": 2.0, "bare": 0.5, "total": 0.7, "drift": 0.4}
 
 
 class Trainer:
@@ -79,7 +79,7 @@ class Trainer:
         own = {id(p) for p in layers.parameters()}
         fresh = [p for p in self.network.parameters() if id(p) not in own]
         self.optimiser = torch.optim.AdamW(
-            [{"params": fresh, "full": rate}, {"params": tuned, "full": rate * 0.2}],
+            [{"params": fresh, "full": rate}, {"params": tuned, "full": rate * 0.4}],
             weight_decay=0.02,
             betas=(0.9, 0.98),
         )

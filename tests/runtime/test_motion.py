@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import islice
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,7 +12,6 @@ import pytest
 from reverie.runtime.motion import render
 from reverie.runtime.settings import CLASSES, CameraIntent, LightIntent
 from reverie.runtime.spectrum import FREQUENCIES, Spectrum
-from reverie.runtime.sway import Sway
 
 HEIGHT, WIDTH = 144, 192
 STEADY: dict[str, Any] = {
@@ -136,41 +134,6 @@ def test_a_loop_closes(kind: str) -> None:
     steps = np.abs(np.diff(frames, axis=0, append=frames[:1])).mean((1, 2, 3))
     assert steps[-1] <= 1.1 * np.delete(steps, -1).max()
     assert steps[-1] <= 1.35 * np.median(steps)
-
-
-def test_the_loops_frequencies_fit_the_film() -> None:
-    for seconds in (2.0, 7.3, 20.0):
-        sway = Sway(
-            spectrum(), everywhere(), texture(), (72, 96), seconds=seconds, loop=True, seed=0
-        )
-        turns = np.array(sway.frequencies) * seconds
-        np.testing.assert_allclose(turns, np.round(turns), atol=1e-4)
-        assert turns.min() >= 1.0
-        np.testing.assert_allclose(sway.at(seconds), 0.0, atol=1e-3)
-    assert not sway.at(0.0).any()
-
-
-def test_wild_spectra_neither_fold_nor_tear() -> None:
-    rng = np.random.default_rng(6)
-    wild = 0.05 * rng.standard_normal((len(FREQUENCIES), 4, 36, 48)).astype(np.float32)
-    storm = SimpleNamespace(
-        coefficients=wild,
-        frequencies=np.array(FREQUENCIES, np.float32),
-        drift=np.zeros((2, 36, 48), np.float32),
-    )
-    sway = Sway(
-        storm,  # type: ignore[arg-type]
-        everywhere(),
-        texture(),
-        (72, 96),
-        seconds=5,
-        loop=False,
-        seed=0,
-    )
-    for time in (1.0, 2.5, 4.0):
-        field = cv2.resize(sway.at(time), (96, 72)) * sway.gain[..., None] / 2
-        stretch = max(np.abs(np.diff(field, axis=axis)).max() for axis in (0, 1))
-        assert stretch < 1.0
 
 
 def test_water_flows_on_without_a_pulse() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from reverie.export.training.denoiser import (
@@ -38,7 +40,7 @@ def test_velocity_is_noise_minus_data(denoiser: EmberDenoiser, height: int, widt
 def test_noise_levels_fall_from_one_to_nothing() -> None:
     levels = noise_levels(10, 2.0)
     assert (levels[0], levels[-1], len(levels)) == (1.0, 0.0, 11)
-    assert all(a > b for a, b in zip(levels[:-1], levels[1:], strict=True))
+    assert all(a > b for a, b in pairwise(levels))
     assert noise_levels(4, 1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
