@@ -1,1 +1,1 @@
-
+"""The command line: words and exit codes."""

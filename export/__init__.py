@@ -1,1 +1,1 @@
-
+"""PyTorch to bundles; the only rooms that know PyTorch."""

@@ -35,7 +35,7 @@ from reverie.engines.errors import BundleError
 
 FORMAT = 1
 MANIFEST = "bundle.json"
-EMBEDDED = Path(__file__).resolve().parent.parent / "bundles"
+EMBEDDED = Path(__file__).resolve().parent / "bundles"
 """Where the bundles that ship with Reverie lie, one folder each."""
 
 _HASH_LIMIT = 256 * 2**20

@@ -105,10 +105,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_the_embedded_model_and_its_licences(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    manifest = json.loads(wheel.read("reverie/bundles/ember/bundle.json"))
+    manifest = json.loads(wheel.read("reverie/runtime/bundles/ember/bundle.json"))
     for component in manifest["components"].values():
-        assert f"reverie/bundles/ember/{component['file']}" in names
-        assert f"reverie/bundles/ember/{component['license_file']}" in names
+        assert f"reverie/runtime/bundles/ember/{component['file']}" in names
+        assert f"reverie/runtime/bundles/ember/{component['license_file']}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
 

@@ -13,7 +13,7 @@ from ..recipe import Free, Origin, ReadyRecipe, Recipe
 NAME, VERSION = "ember", "1.0.0"
 DESCRIPTION = "Motion for photographs: maps of what moves, and a small denoiser for its phases."
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "bundles" / "ember"
+EMBEDDED = Path(__file__).resolve().parents[2] / "runtime" / "bundles" / "ember"
 """The bundle that ships with Reverie; its licence texts and model card go into every copy."""
 
 OWN = Origin(

@@ -1,0 +1,1 @@
+"""Bundles that ship with Reverie; see `runtime/bundle.py`."""
