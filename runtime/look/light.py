@@ -43,9 +43,9 @@ class Mood:
     """Colour of the beam."""
     local: float = 0.0
     """0 the beam comes from a side of the picture, 1 from around the focus."""
-    wander: float = 0.016
+    wander: float = 0.020
     """How far brightness drifts from place to place, as a share."""
-    warmth: float = 0.006
+    warmth: float = 0.007
     """How far warmth drifts, as a share."""
     flicker: float = 0.0
     """Unsteadiness of the beam, as a share of it; slow enough for any eye."""
@@ -151,7 +151,7 @@ class Light:
         lifted = level * gain.astype(np.float32)
         # A shoulder keeps highlights inside the range, also after the field has been laid on.
         top = 1.0 + (float(gain.max()) - 1.0 if gain.max() > 1.0 else 0.0)
-        headroom = (mood.beam * 0.8 + 2.0 * mood.wander) * begun + (top - 1.0)
+        headroom = (mood.beam * 0.8 + 0.7 * mood.wander) * begun + (top - 1.0)
         knee = 0.70
         over = np.maximum(lifted - knee, 0.0)
         span = 1.0 - knee

@@ -43,7 +43,7 @@ def test_the_first_frame_is_the_photo() -> None:
     film = stream(PHOTO, model=TOY, seconds=1, height=160)
     first = next(film.frames)
     with Image.open(PHOTO) as photo:
-        expected = np.asarray(photo.convert("RGB").resize((film.width, film.height), Image.BOX))
+        expected = np.asarray(photo.convert("RGB").resize((film.width, film.height), Image.BICUBIC))
     assert psnr(first, expected) > 35
 
 
