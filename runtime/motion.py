@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
+DRIFTS = 0.0015  # shorter sides a second from which a place surely drifts
+
 
 def render(
     picture: Bytes,
@@ -169,7 +171,8 @@ def _drift(
     velocity = np.ascontiguousarray(np.moveaxis(spectrum.drift, 0, -1), np.float32)
     velocity = velocity * np.float32(min(picture.shape[:2]))
     speed = np.hypot(velocity[..., 0], velocity[..., 1])
-    drifting = np.clip(speed / max(0.25 * float(speed.max()), 1e-6), 0.0, 1.0).astype(np.float32)
+    slow = min(0.25 * float(speed.max()), DRIFTS * min(picture.shape[:2]))
+    drifting = np.clip(speed / max(slow, 1e-6), 0.0, 1.0).astype(np.float32)
     allowed = drifting * resize(np.ascontiguousarray(gain, np.float32), drifting.shape[:2])
     return Drift(
         resize(extend(velocity, drifting), size),

@@ -189,21 +189,21 @@ def _expose(image: Tensor, rng: np.random.Generator) -> Tensor:
         values = rng.uniform(low, high, (count, channels, 1, 1))
         return torch.from_numpy(values.astype(np.float32))
 
-    image = image.clamp(0, 1) ** each(0.75, 1.3)
+    image = image.clamp(0, 1) ** each(0.85, 1.2)
     grey = image.mean(1, keepdim=True)
-    image = grey + (image - grey) * each(0.5, 1.3)
-    if rng.random() < 0.06:
+    image = grey + (image - grey) * each(0.7, 1.25)
+    if rng.random() < 0.03:
         image = grey.expand_as(image)
-    image = image * each(0.8, 1.15) * each(0.93, 1.07, 3)
+    image = image * each(0.8, 1.15) * each(0.96, 1.04, 3)
     middle = image.mean((1, 2, 3), keepdim=True)
-    image = middle + (image - middle) * each(0.8, 1.2)
+    image = middle + (image - middle) * each(0.9, 1.1)
     if rng.random() < 0.25:
         softer = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
         image = torch.lerp(image, softer, each(0, 1))
     if rng.random() < 0.3:
         seed = int(rng.integers(2**31))
         noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
-        image = image + noise * each(0, 0.035)
+        image = image + noise * each(0, 0.025)
     return image.clamp(0, 1)
 
 

@@ -32,6 +32,7 @@ def far_side(canvas: Canvas, horizon: float) -> None:
 
 
 def landscape(canvas: Canvas) -> None:
+    """Land under a sky: grass, soil or rock up to a horizon, and what stands on it."""
     rng = canvas.rng
     horizon = rng.uniform(0.12, 0.7)
     sky.sky(canvas, canvas.full_mask())
@@ -54,6 +55,7 @@ def landscape(canvas: Canvas) -> None:
 
 
 def foreground(canvas: Canvas, horizon: float) -> None:
+    """At times stones, animals, people, a fence, stalks, a twig, a trunk or fog."""
     rng = canvas.rng
     if rng.random() < 0.2:
         water.stones(canvas, int(rng.integers(1, 7)), horizon + 0.05)
@@ -76,6 +78,7 @@ def foreground(canvas: Canvas, horizon: float) -> None:
 
 
 def waterside(canvas: Canvas) -> None:
+    """Sea or lake up to a horizon, with boats, rocks, a jetty or a shore at times."""
     rng = canvas.rng
     horizon = rng.uniform(0.08, 0.6)
     sky.sky(canvas, canvas.full_mask())
@@ -119,6 +122,7 @@ def river(canvas: Canvas) -> None:
 
 
 def fall(canvas: Canvas) -> None:
+    """Water falling over rocks into a pool."""
     rng = canvas.rng
     still.surface(canvas, canvas.full_mask())
     canvas.paint(canvas.full_mask(), canvas.texture("ground")[0] * rng.uniform(0.4, 0.9), STATIC)

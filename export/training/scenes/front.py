@@ -9,6 +9,7 @@ HEADS = ("seed", "ball", "petals", "photo", "ear")
 
 
 def near_stalks(canvas: Canvas, count: int | None = None) -> None:
+    """Stalks rooted at the lower edge, leafy or bare, thin or thick, some with heads."""
     rng = canvas.rng
     thin = rng.random() < 0.5
     stalks.stalks(
@@ -24,6 +25,7 @@ def near_stalks(canvas: Canvas, count: int | None = None) -> None:
 
 
 def branch(canvas: Canvas) -> None:
+    """Leafy twigs hanging in from above."""
     rng = canvas.rng
     stalks.stalks(
         canvas,

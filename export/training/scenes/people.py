@@ -88,6 +88,7 @@ def hair_motion(canvas: Canvas, y: float, wide: float, reach: float) -> np.ndarr
 def hair_behind(
     canvas: Canvas, x: float, y: float, wide: float, tall: float, long: float, colour: np.ndarray
 ) -> None:
+    """Long hair that falls behind face and shoulders."""
     rng = canvas.rng
     reach = tall * long
     alpha = blob(
@@ -107,6 +108,7 @@ def shoulders(
     skin: np.ndarray,
     light: np.ndarray,
 ) -> None:
+    """Neck, shoulders and a shirt."""
     rng = canvas.rng
     neck = np.clip(wide * 0.5 - np.abs(canvas.xx - x) + 0.5, 0, 1)
     neck *= (canvas.yy > y) & (canvas.yy < y + 1.7 * tall)

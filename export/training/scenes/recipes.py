@@ -167,6 +167,7 @@ def indoors(canvas: Canvas) -> None:
 
 
 def burning(canvas: Canvas) -> None:
+    """Candles or a fire in the dark."""
     rng = canvas.rng
     still.surface(canvas, canvas.full_mask())
     if rng.random() < 0.4:
@@ -179,6 +180,7 @@ def burning(canvas: Canvas) -> None:
 
 
 def clothes_line(canvas: Canvas) -> None:
+    """Flags, washing and curtains."""
     rng = canvas.rng
     if rng.random() < 0.5:
         sky.sky(canvas, canvas.full_mask())
@@ -191,6 +193,7 @@ def clothes_line(canvas: Canvas) -> None:
 
 
 def someone(canvas: Canvas) -> None:
+    """A made-up person before anything."""
     rng = canvas.rng
     pick = rng.random()
     if pick < 0.35:

@@ -9,8 +9,6 @@ from .masks import blob
 from .motion import response, stir
 from .world import COUNT, STATIC, WATER, Canvas, fractal, smooth_noise
 
-KINDS = ("sea", "lake", "river")
-
 
 def water(canvas: Canvas, alpha: np.ndarray, top: float, kind: str) -> None:
     """Fill `alpha` with water reaching from `top` of the height down to the viewer.

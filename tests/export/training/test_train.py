@@ -119,7 +119,8 @@ def test_maps_learn_and_a_broken_run_ends_as_an_unbroken_one(data: Path, tmp_pat
     assert row["step"] == 8
     assert row["shards"] == 2
     fixed: Batch = batches[3]
-    start = train_maps.losses(train_maps.Trainer(3, 2e-3).network.raw(fixed.image), fixed)
+    with torch.no_grad():
+        start = train_maps.losses(train_maps.Trainer(3, 2e-3).network.raw(fixed.image), fixed)
     later = trainer
     for _ in range(12):
         told = later.learn(fixed, 40)
