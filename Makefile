@@ -19,15 +19,15 @@ lint: $(VENV)/.test
 	$(RUN)/ruff format .
 	$(RUN)/mypy
 
-$(VENV)/bin/python:
+$(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.cpu: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.cpu: pyproject.toml | $(VENV)/bin/pip
 	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[cpu]'
 	@touch $@
 
 # torch goes first and pinned: where a CPU build of it is at hand, pip then takes that one.
-$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
 	$(RUN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,test]'
 	@touch $@

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.clip import read_frames
 from .measure import fit_similarity
 
 MOST_PLACES = 20_000
@@ -18,13 +18,6 @@ MOST_PLACES = 20_000
 
 Frame = NDArray[np.uint8]
 Flow = NDArray[np.float32]
-
-
-def read_frames(path: Path) -> Iterator[Frame]:
-    """Decode a clip, one uint8 RGB frame (h, w, 3) at a time."""
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
 
 
 def sampled(path: Path, count: int) -> list[tuple[int, Frame]]:

@@ -11,6 +11,12 @@ from .errors import EngineError, MissingPackageError
 
 KINDS = ("auto", "cpu", "cuda")
 
+_PROBE = bytes.fromhex(
+    "08083a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a02"
+    "0801620f0a0179120a0a08080112040a02080142040a00100d"
+)
+"""The smallest ONNX graph: y = x, one float (IR 8, opset 13)."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -36,15 +42,15 @@ def import_onnxruntime() -> Any:
     if len(installed) == 2:
         raise MissingPackageError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            "keep one, with `pip uninstall onnxruntime onnxruntime-gpu` "
-            "and `pip install 'reverie[cpu]'` or `pip install 'reverie[cuda]'`"
+            "run `pip uninstall onnxruntime onnxruntime-gpu`, then "
+            "`pip install onnxruntime`, or `pip install onnxruntime-gpu` for an NVIDIA GPU"
         )
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingPackageError(
             f"ONNX Runtime cannot be imported ({error}): install it with "
-            "`pip install 'reverie[cpu]'`, or `pip install 'reverie[cuda]'` for an NVIDIA GPU"
+            "`pip install onnxruntime`, or `pip install onnxruntime-gpu` for an NVIDIA GPU"
         ) from error
     onnxruntime.set_default_logger_severity(3)  # errors come back as exceptions, not as log lines
     return onnxruntime
@@ -63,15 +69,30 @@ def choose_device(wanted: Device | str = "auto") -> Device:
         raise EngineError(f"device {wanted!r} is not known: use one of {', '.join(KINDS)}")
     if kind == "cpu":
         return Device("cpu")
-    has_cuda = "CUDAExecutionProvider" in import_onnxruntime().get_available_providers()
-    if has_cuda:
+    if _cuda_starts():
         return Device("cuda", int(index or 0))
     if kind == "cuda":
         raise EngineError(
-            "ONNX Runtime has no CUDA provider here: install it with `pip install 'reverie[cuda]'`"
-            " (after `pip uninstall onnxruntime`), or use the CPU"
+            "ONNX Runtime cannot start CUDA here (its CPU build is installed, or the NVIDIA driver,"
+            " CUDA or cuDNN is missing): `pip uninstall onnxruntime`, then"
+            " `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use the CPU"
         )
     return Device("cpu")
+
+
+@cache
+def _cuda_starts() -> bool:
+    """Whether a session really runs on CUDA: being compiled in is not enough."""
+    ort = import_onnxruntime()
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return False
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where those are installed
+    try:
+        session = ort.InferenceSession(_PROBE, providers=["CUDAExecutionProvider"])
+    except Exception:  # no driver, no device, or libraries of another version
+        return False
+    return "CUDAExecutionProvider" in session.get_providers()
 
 
 def _is_installed(distribution: str) -> bool:

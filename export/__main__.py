@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..engines.errors import ReverieError
+from ..engines.errors import MissingPackageError, ReverieError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,8 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ember.add_argument("--card", type=Path, help="model card to ship")
     given = parser.parse_args(arguments)
 
-    from .families import ember as family
-
+    try:
+        from .families import ember as family
+    except ImportError as error:
+        print(
+            f"export: {error.name} is not installed: `pip install '.[cpu,export]'` brings all that"
+            " export needs",
+            file=sys.stderr,
+        )
+        return MissingPackageError.exit_code
     try:
         manifest = family.export(
             given.out, models=given.models, checkpoint=given.checkpoint, card=given.card

@@ -78,6 +78,8 @@ def write_component(recipe: Recipe | ReadyRecipe, folder: Path) -> dict[str, Any
         "source": recipe.origin.source,
         "parity": figures,
     }
+    if isinstance(recipe, ReadyRecipe):
+        entry["original"] = {"file": recipe.file.name, "sha256": hash_file(recipe.file)}
     if len(files) > 1:
         entry["data"] = files[1:]
     return entry

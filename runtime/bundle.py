@@ -13,9 +13,8 @@ Format 1. `bundle.json` holds an object with
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads
-    defaults    the family's default settings
-    limits      what the model can do: sizes, lengths
-    motion      what the ember family needs beside: frequencies, classes, calibration
+    defaults    the family's own settings where a call asks for none: {"motion": 0.5}
+    motion      what the ember family needs beside: frequencies (Hz), classes
 
 It is enough to run: a new checkpoint of a known family is data, not code.
 """
@@ -29,9 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from reverie.engines.device import Device
-from reverie.engines.engine import Engine, open_engine
-from reverie.engines.errors import BundleError
+from ..engines.device import Device
+from ..engines.engine import Engine, open_engine
+from ..engines.errors import BundleError
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -204,7 +203,7 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
             components=components,
             manifest=manifest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise BundleError(f"{path}: {what}: export the model again") from error
 

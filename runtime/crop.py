@@ -53,14 +53,13 @@ def choose_window(
     keep: NDArray[np.float32] | None,
     interest: NDArray[np.float32],
     boxes: Sequence[Sequence[float]],
-) -> tuple[Window, list[Box]]:
+) -> Window:
     """Choose the window of shape `ratio` (width over height) that a frame shows of a photo.
 
     `size` (W, H) of the photo, `keep` float32 (h, w) what matters in it, `interest` the same but
     a hint only, that settles where nothing else does; `boxes` faces in 0..1. The window
     (x0, y0, x1, y1) is in photo pixels; it reaches beyond the photo where cutting more would cost
-    a face, the subject or too much of the picture. With it come the faces that were held to, with
-    room around them.
+    a face, the subject or too much of the picture.
     """
     wide, tall = size
     faces = [_with_room(Box(*box)) for box in _large_enough(boxes)]
@@ -68,17 +67,17 @@ def choose_window(
     fits = tall * ratio / wide if sideways else wide / ratio / tall
     if fits > _NEARLY:
         # Even sizes ask for a hair's breadth less than the photo: show it whole.
-        return (0.0, 0.0, float(wide), float(tall)), faces
+        return (0.0, 0.0, float(wide), float(tall))
     shown = max(fits, _least_shown(fits, faces, keep, sideways))
     shown = min(shown, fits / _LEAST_OF_FRAME, 1.0)
     start = _best_start(shown, faces, keep, interest, sideways)
     if sideways:
         length = wide * shown
         high = length / ratio
-        return (wide * start, (tall - high) / 2, wide * start + length, (tall + high) / 2), faces
+        return (wide * start, (tall - high) / 2, wide * start + length, (tall + high) / 2)
     length = tall * shown
     across = length * ratio
-    return ((wide - across) / 2, tall * start, (wide + across) / 2, tall * start + length), faces
+    return ((wide - across) / 2, tall * start, (wide + across) / 2, tall * start + length)
 
 
 def _least_shown(
@@ -161,29 +160,6 @@ def _best_start(
             # Eyes a little above the middle: the room belongs below a face, not over it.
             score -= 0.5 * abs((low + high) / 2 - starts - 0.42 * length) / len(faces)
     return float(starts[int(np.argmax(score))])
-
-
-def tighter(
-    window: Window,
-    margin: float,
-    faces: list[Box],
-    size: tuple[int, int],
-) -> Window:
-    """Shrink a window by `margin` within itself, moved so that faces stay in it."""
-    if margin <= 0:
-        return window
-    placed = []
-    for axis in (0, 1):
-        low, high = window[axis], window[axis + 2]
-        length = (high - low) * (1 - margin)
-        start = low + (high - low - length) / 2
-        if faces:
-            first = min(face[axis] for face in faces) * size[axis]
-            last = max(face[axis + 2] for face in faces) * size[axis]
-            start = min(max(start, last - length), first) if last - first <= length else start
-        start = min(max(start, low), high - length)
-        placed.append((start, start + length))
-    return placed[0][0], placed[1][0], placed[0][1], placed[1][1]
 
 
 def whole_pixels(window: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -25,6 +25,7 @@ from .warp import Warp
 Bytes: TypeAlias = NDArray[np.uint8]
 Mask: TypeAlias = NDArray[np.bool_]
 
+FASTEST = 0.03  # the most speed, in shorter sides a second
 TRAVEL = (0.12, 0.055)  # the way of one copy, sky and water, in shorter sides
 PERIODS = ((6.0, 24.0), (3.0, 8.0))  # seconds, sky and water
 STRAIGHT = 0.06  # the way of a whole film, in shorter sides, under which clouds are drawn once
@@ -46,7 +47,7 @@ class Moment:
 class Drift:
     """Everything that drifts in one film.
 
-    velocity (h, w, 2) float32 in pixels per second; gain (h, w) 0..1, sharp, where it drifts;
+    velocity (h, w, 2) float32 in pixels per second, held to FASTEST; gain (h, w) 0..1, sharp, where it drifts;
     water (h, w) 0..1, where it is water: all on one grid; picture (H, W, 3) uint8.
     """
 
@@ -64,6 +65,8 @@ class Drift:
         self.grid = gain.shape[0], gain.shape[1]
         self._picture = picture.shape[0], picture.shape[1]
         self._seconds, self._loop = max(seconds, 1e-3), loop
+        most = np.float32(FASTEST * min(self._picture))
+        velocity = velocity * np.minimum(1.0, most / np.maximum(_length(velocity), 1e-6))[..., None]
         self._velocity = velocity * gain[..., None]
         speed = _length(self._velocity)
         self.active = bool(float(speed.max()) * min(seconds, 8.0) > UNSEEN)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.errors import SettingsError
-from .crop import Box, choose_window, distinct, tighter, whole_pixels
+from .crop import Box, choose_window, distinct, whole_pixels
 from .extend import extended_picture, resample
 from .photo import Photo
 from .settings import ASPECT_RANGE, HEIGHT_RANGE, parse_aspect
@@ -124,21 +124,16 @@ def frame_photo(
     height: int,
     keep: NDArray[np.float32] | None = None,
     boxes: Sequence[Sequence[float]] = (),
-    zoom_margin: float = 0.0,
 ) -> Shot:
     """Frame a photo in the shape `aspect`, `height` pixels high.
 
     `keep` float32 (h, w) >= 0 over the whole photo says how much each place matters (the
     subject); `boxes` are faces, (x0, y0, x1, y1) in 0..1, which stay in sight with room around
-    them. `zoom_margin` 0..0.5 frames tighter by that share, for a camera that pulls back. Raises
-    SettingsError for an impossible aspect, height or margin.
+    them. Raises SettingsError for an impossible aspect or height.
     """
-    if not 0 <= zoom_margin <= 0.5:
-        raise SettingsError(f"zoom margin {zoom_margin} is out of range: give one from 0 to 0.5")
     tall, wide = photo.pixels.shape[:2]
     width, height = frame_size(aspect, height, (wide, tall))
-    window, faces = choose_window((wide, tall), width / height, keep, distinct(photo.pixels), boxes)
-    window = tighter(window, zoom_margin, faces, (wide, tall))
+    window = choose_window((wide, tall), width / height, keep, distinct(photo.pixels), boxes)
     crop = whole_pixels(window, (wide, tall))
     scale = height / (crop[3] - crop[1])
     notes = []

@@ -17,6 +17,7 @@ from .crop import Box
 from .faces import Face, find_faces
 from .letterbox import Map, disc, fitted, letterboxed, map_size, run_one, shrunk
 from .people import PEOPLE, find_people
+from .upsample import smoothstep
 
 __all__ = [
     "PEOPLE",
@@ -26,7 +27,6 @@ __all__ = [
     "face_boxes",
     "face_map",
     "find_regions",
-    "hold_map",
     "hold_maps",
     "keep_map",
 ]
@@ -88,20 +88,14 @@ def hold_maps(regions: Regions, *, people_move: bool = False, subject_moves: boo
     there = 1 - regions.people[..., 0]
     firm = (regions.people * share).sum(-1) / np.maximum(there, 1e-3)
     # The half-sure rim of a person holds as the sure middle does.
-    person = _softened(_smooth((there - 0.15) / 0.35) * np.clip(firm, 0, 1))
+    person = _softened(smoothstep((there - 0.15) / 0.35) * np.clip(firm, 0, 1))
     person = np.maximum(person, face_map(regions.faces, person.shape))
     subject = np.zeros_like(regions.subject)
     if not subject_moves:
         subject = _softened(np.clip((regions.subject - 0.15) / 0.6, 0, 1))
         if people_move:
-            subject *= 1 - _smooth((there - 0.15) / 0.35)
+            subject *= 1 - smoothstep((there - 0.15) / 0.35)
     return Hold(_unit(person), _unit(subject))
-
-
-def hold_map(regions: Regions, *, people_move: bool = False, subject_moves: bool = False) -> Map:
-    """The stronger of the two holds of `hold_maps`: float32 (h, w), 1 = must hold still."""
-    hold = hold_maps(regions, people_move=people_move, subject_moves=subject_moves)
-    return np.maximum(hold.person, hold.subject)
 
 
 def keep_map(regions: Regions) -> Map:
@@ -128,7 +122,7 @@ def face_map(faces: list[Face], shape: tuple[int, ...]) -> Map:
         away = np.cbrt(beside**3 + above**3)
         # Two cells beyond the oval at least, so that tiny faces are covered whole.
         rim = 0.35 + 2 / min(across, down)
-        held = np.maximum(held, _smooth((1 + rim - away) / rim))
+        held = np.maximum(held, smoothstep((1 + rim - away) / rim))
     return held
 
 
@@ -171,11 +165,6 @@ def _softened(map_: Map) -> Map:
 
     grown = cv2.dilate(np.asarray(map_, np.float32), disc(2))
     return np.asarray(cv2.GaussianBlur(grown, (0, 0), 1.5), np.float32)
-
-
-def _smooth(share: Map) -> Map:
-    share = np.clip(share, 0, 1)
-    return share * share * (3 - 2 * share)
 
 
 def _unit(map_: Map) -> Map:

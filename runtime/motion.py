@@ -21,7 +21,6 @@ from .look.light import Light, relight, sunny_side
 from .settings import CLASSES
 from .sway import Sway
 from .upsample import Floats, extend, follow_edges, resize
-from .warp import choose_warp
 
 if TYPE_CHECKING:
     from ..engines.device import Device
@@ -120,7 +119,6 @@ def _draw(
     tall, wide = picture.shape[:2]
     half = tall // 2, wide // 2
     quarter = (tall + 3) // 4, (wide + 3) // 4
-    warp = choose_warp(picture, device)
     sway = Sway(spectrum, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
     drift = _drift(spectrum, gain, water, picture, quarter, seconds=seconds, loop=loop, seed=seed)
     calm = calm_depth(depth, people, quarter) if depth is not None else None

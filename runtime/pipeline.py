@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from .clip import Clip, check_output, write_clip
 from .memory import peak_memory
 from .photo import load_photo
 from .prompt import understand
-from .settings import Settings, Understanding
+from .settings import Settings, Understanding, parse_aspect
 from .stages import OnProgress, Stages
 from .take import Family
 
@@ -85,7 +86,8 @@ def stream(
     family = _family(bundle)
     stages = Stages(on_progress)
     with stages.stage("photo"):
-        source = load_photo(photo, target=2 * settings.height)
+        widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
+        source = load_photo(photo, target=math.ceil(settings.height * widest))
     take = family.film(bundle, source, settings, understanding, device=device, stages=stages)
     return Film(
         frames=_timed(take.frames, stages, settings.frames),
@@ -169,11 +171,11 @@ def default_output(photo: PhotoSource) -> Path:
 
 
 def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
-    try:
-        return replace(settings or Settings(), **options)
-    except TypeError as error:
+    unknown = options.keys() - Settings.__dataclass_fields__.keys()
+    if unknown:
         known = ", ".join(Settings.__dataclass_fields__)
-        raise SettingsError(f"unknown setting ({error}): use {known}") from error
+        raise SettingsError(f"unknown setting {', '.join(sorted(unknown))}: use {known}")
+    return replace(settings or Settings(), **options)
 
 
 def _family(bundle: Bundle) -> Family:

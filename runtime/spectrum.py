@@ -6,11 +6,14 @@ frequencies. Here the phases and directions are sampled and the amplitudes are r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .settings import CLASSES
 
 Array = NDArray[np.float32]
 
@@ -38,14 +41,14 @@ class Spectrum:
     def rms(self) -> Array:
         """Root mean square displacement (h,w) over all time, drift left out."""
         energy = np.square(self.coefficients).sum((0, 1)) / 2
-        return np.sqrt(energy).astype(np.float32)
+        return cast(Array, np.sqrt(energy).astype(np.float32))
 
     def displacement(self, seconds: float) -> Array:
         """Displacement (2,h,w), x and y, at a time, drift left out."""
         angles = 2 * np.pi * self.frequencies * seconds
         swing = np.einsum("kchw,k->chw", self.coefficients[:, 0::2], np.cos(angles))
         swing += np.einsum("kchw,k->chw", self.coefficients[:, 1::2], np.sin(angles))
-        return swing.astype(np.float32)
+        return cast(Array, swing.astype(np.float32))
 
 
 def assemble(
@@ -54,23 +57,24 @@ def assemble(
     amplitude: Array,
     drift: Array,
     *,
+    frequencies: Sequence[float] = FREQUENCIES,
     cap: float = CAP,
 ) -> Spectrum:
     """Sampled phases and directions x regressed sizes -> the spectrum of the picture.
 
-    latents (34,H/8,W/8) from the denoiser; classes (6,h,w) probabilities; amplitude (8,h,w) rms at
-    each frequency, fraction of the shorter side; drift (1,h,w) shorter sides per second. A leading
-    batch axis of 1 is accepted on each. No place swings more than `cap` rms, and only water and sky
-    drift. Raises ValueError when the shapes do not fit together.
+    latents (4K+2,H/8,W/8) from the denoiser; classes (6,h,w) probabilities; amplitude (K,h,w) rms
+    at each of `frequencies` (Hz), fraction of the shorter side; drift (1,h,w) shorter sides per
+    second. A leading batch axis of 1 is accepted on each. No place swings more than `cap` rms, and
+    only water and sky drift. Raises ValueError when the shapes do not fit together.
     """
     latents, classes, amplitude, drift = (
         _unbatched(part) for part in (latents, classes, amplitude, drift)
     )
     count, height, width = amplitude.shape
-    if latents.shape[0] != 4 * count + 2 or count != len(FREQUENCIES):
+    if latents.shape[0] != 4 * count + 2 or count != len(frequencies):
         raise ValueError(
             f"{latents.shape[0]} latent channels do not fit {count} frequencies; "
-            f"{4 * len(FREQUENCIES) + 2} and {len(FREQUENCIES)} are expected"
+            f"{4 * len(frequencies) + 2} and {len(frequencies)} are expected"
         )
     if classes.shape[1:] != (height, width) or drift.shape[1:] != (height, width):
         raise ValueError(
@@ -80,18 +84,20 @@ def assemble(
     sigma = _CELLS * height / latents.shape[1]
     grown = _resize(latents, height, width)
 
-    swing = grown[:-2].reshape(count, 4, height, width)
-    local = np.sqrt(_blur(np.square(swing).sum(1) / 2, sigma))
-    swing = swing * (amplitude / (local + _FLOOR))[:, None]
+    sampled = grown[:-2].reshape(count, 4, height, width)
+    local: Array = np.sqrt(_blur(np.square(sampled).sum(1) / 2, sigma))
+    swing = sampled * (amplitude / (local + _FLOOR))[:, None]
     total = np.sqrt(np.square(swing).sum((0, 1)) / 2)
     swing *= np.minimum(1.0, cap / np.maximum(total, 1e-9)).astype(np.float32)
 
     heading = _blur(grown[-2:], sigma / 2)
     heading = heading / (np.sqrt(np.square(heading).sum(0)) + _FLOOR)
-    fluid = np.clip((classes[2] + classes[3] - 0.3) / 0.4, 0.0, 1.0)
+    fluid = np.clip(
+        (classes[CLASSES.index("water")] + classes[CLASSES.index("sky")] - 0.3) / 0.4, 0.0, 1.0
+    )
     return Spectrum(
         coefficients=np.ascontiguousarray(swing, np.float32),
-        frequencies=np.asarray(FREQUENCIES, np.float32),
+        frequencies=np.asarray(frequencies, np.float32),
         drift=np.ascontiguousarray(heading * drift * fluid, np.float32),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .look.camera import glide
+from .spectrum import CAP
 from .upsample import Floats, border_fade, extend, follow_edges, resize
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Bytes: TypeAlias = NDArray[np.uint8]
 
 BORDER = 0.03  # of the shorter side, over which motion fades towards the picture's border
-CAP = 0.015  # the most rms displacement, in shorter sides
 STRAIN = 0.14  # the most rms stretch between neighbours, pixels per pixel
 FOLD = 0.22  # the same for edges and swing together
 STEEP = 0.5  # the most stretch that an edge of what moves may cause at a strong swing
@@ -52,13 +52,14 @@ class Sway:
         count, _, height, width = spectrum.coefficients.shape
         swing = np.moveaxis(spectrum.coefficients, (2, 3), (0, 1)).reshape(height, width, -1)
         swing = np.ascontiguousarray(swing, np.float32) * np.float32(shorter)
-        rms = np.sqrt(np.square(swing).sum(-1) / 2.0)
-        swing *= np.minimum(1.0, CAP * shorter / np.maximum(rms, 1e-6))[..., None]
-        rms = np.minimum(rms, np.float32(CAP * shorter))
+        swing *= np.minimum(1.0, CAP * shorter / np.maximum(_rms(swing), 1e-6))[..., None]
         self._seconds, self._loop = max(seconds, 1e-3), loop
-        self.still = bool(rms.max() < 0.05)
         rng = np.random.default_rng([seed, 3])
         self.frequencies = self._fit(spectrum.frequencies, rng)
+        # A swing made quicker to fit a short loop keeps its speed, not its size, or it would shake.
+        swing *= np.repeat(self._calm(spectrum.frequencies, self.frequencies), 4)
+        rms = _rms(swing)
+        self.still = bool(rms.max() < 0.05)
 
         # What moves is a smooth swing times a sharp gain, never a sharp swing: edges come once.
         around = cv2.GaussianBlur(rms, (0, 0), max(2.0, height / 24.0))
@@ -66,7 +67,7 @@ class Sway:
         known = moving * np.clip(rms / max(0.25 * float(rms.max()), 1e-6), 0.0, 1.0)
         full = swing / np.maximum(moving, 0.15)[..., None]
         smooth = _calmed(extend(full, known.astype(np.float32)), shorter / min(height, width))
-        strength = np.sqrt(np.square(smooth).sum(-1) / 2.0)
+        strength = _rms(smooth)
         self._basis = np.ascontiguousarray(
             smooth.reshape(height, width, count, 2, 2).transpose(2, 4, 0, 1, 3)
         ).reshape(2 * count, -1)
@@ -78,9 +79,11 @@ class Sway:
         angle = rng.uniform(0.0, 2.0 * math.pi)
         y, x = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(min(height, width))
         self._along = (math.cos(angle) * x + math.sin(angle) * y).astype(np.float32)[..., None]
-        self._gusts = [
-            (self._whole(f), p) for f, p in zip((0.07, 0.13), rng.uniform(0, 6.28, 2), strict=True)
-        ]
+        slow = np.array((0.07, 0.13), np.float32)
+        quick = np.array([self._whole(float(f)) for f in slow], np.float32)
+        self._gusts = list(
+            zip(quick, rng.uniform(0, 6.28, 2), 0.5 * GUST * self._calm(slow, quick), strict=True)
+        )
 
     def _whole(self, frequency: float) -> float:
         """The frequency itself; in a loop, the nearest of which a whole number of turns fits."""
@@ -93,6 +96,12 @@ class Sway:
             return np.array([self._whole(float(f)) for f in frequencies], np.float32)
         # Set a little off their common measure, the frequencies never repeat the same dance.
         return np.asarray(frequencies * rng.uniform(0.95, 1.05, len(frequencies)), np.float32)
+
+    def _calm(self, wanted: Floats, fitted: Floats) -> Floats:
+        """How much smaller each swing is to be, so that it is no faster than it was."""
+        if not self._loop:
+            return np.ones(len(wanted), np.float32)
+        return np.minimum(1.0, wanted / fitted).astype(np.float32)
 
     def _turn(self, time: float) -> Floats:
         angle = 2.0 * np.pi * self.frequencies.astype(np.float64) * (time + self._start)
@@ -118,13 +127,18 @@ class Sway:
         turn = self._turn(time) - np.float32(self.hold(time)) * self._first
         field = (turn @ self._basis).reshape(*self._shape, 2)
         gust = np.float32(1.0)
-        for frequency, phase in self._gusts:
+        for frequency, phase, share in self._gusts:
             wave = (
                 np.float32(2.0 * math.pi * frequency * time + phase) - np.float32(2.2) * self._along
             )
-            gust = gust + np.float32(GUST / 2.0) * np.sin(wave)
+            gust = gust + np.float32(share) * np.sin(wave)
         begun = 1.0 if self._loop else glide(time / 2.5, 0.6, 0.4)
         return np.asarray(field * (gust * np.float32(begun)), np.float32)
+
+
+def _rms(swing: Floats) -> Floats:
+    """Root mean square displacement over all time of coefficients (h, w, 4 K)."""
+    return np.asarray(np.sqrt(np.square(swing).sum(-1) / 2.0), np.float32)
 
 
 def _calmed(smooth: Floats, scale: float) -> Floats:

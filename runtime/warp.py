@@ -1,7 +1,7 @@
 """Drawing a picture through a map of coordinates: one seam, two ways, the same frames.
 
-On a CPU OpenCV's remap is the fast way; on a GPU a GridSample graph is. Both sample a copy of
-the picture with a half-pixel grid put in once by a wide cubic, so that the cheap linear reading
+OpenCV's remap draws everywhere; a GridSample graph, for any engine, stands beside it and will be
+taken on the devices where it is measured to be faster. Both sample a copy of the picture with a half-pixel grid put in once by a wide cubic, so that the cheap linear reading
 of it stays sharp: a slow camera would otherwise show the picture breathe between sharp and soft.
 """
 
@@ -34,7 +34,9 @@ class Warp(Protocol):
 
         Outside the picture lies its mirror image.
         """
-        ...
+
+    def close(self) -> None:
+        """Free what drawing holds; a second call does nothing."""
 
 
 def refine(picture: Bytes, times: int) -> Bytes:
@@ -67,7 +69,7 @@ def fineness(picture: Bytes) -> int:
 
 
 class OpenCvWarp:
-    """The way for a CPU: OpenCV's remap."""
+    """The way taken: OpenCV's remap, on the CPU."""
 
     def __init__(self, picture: Bytes) -> None:
         self._times = fineness(picture)
@@ -81,9 +83,15 @@ class OpenCvWarp:
         )
         return np.asarray(frame, np.uint8)
 
+    def close(self) -> None:
+        """Nothing is held that needs freeing."""
+
 
 class GraphWarp:
-    """The way for a GPU: a GridSample graph, run by whatever engine the device has."""
+    """The second way: a GridSample graph, run by whatever engine the device has.
+
+    Raises EngineError when there is no such device.
+    """
 
     def __init__(self, picture: Bytes, device: Device | str = "auto") -> None:
         self._times = fineness(picture)
@@ -95,12 +103,16 @@ class GraphWarp:
         inputs = {"picture": self._fine, "map_x": map_x * times, "map_y": map_y * times}
         return np.asarray(self._engine.run(inputs)["frame"], np.uint8)
 
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
 
 def choose_warp(picture: Bytes, device: Device | str = "cpu") -> Warp:
-    """The faster way on this device: the graph on a GPU, OpenCV elsewhere.
+    """The faster way beside this device, as far as it is measured: OpenCV, everywhere.
 
-    Raises EngineError when there is no such device.
+    `GraphWarp` is to be chosen here for a device once it is measured faster there, the way of the
+    frames to and from it included. Raises EngineError when there is no such device.
     """
-    if choose_device(device).kind == "cpu":
-        return OpenCvWarp(picture)
-    return GraphWarp(picture, device)
+    choose_device(device)
+    return OpenCvWarp(picture)

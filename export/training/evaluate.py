@@ -144,8 +144,7 @@ def amplitude_table(scenes: list[Scene]) -> dict[str, dict[str, float]]:
             if 0.01 < moving.mean() < 0.99:
                 areas.append(area_under_curve(s, moving))
             if t.std() > 0.1:
-                flat = s.std() < 1e-6
-                correlations.append(0.0 if flat else float(np.corrcoef(t, s)[0, 1]))
+                correlations.append(_pearson(t, s))
         pooled_truth = np.concatenate(
             [t[s.valid][::7] for s, t in zip(scenes, truths, strict=True)]
         )
@@ -191,6 +190,12 @@ def leak_table(scenes: list[Scene]) -> dict[str, float]:
     }
 
 
+def _pearson(truth: Array, guess: Array) -> float:
+    if min(float(truth.std()), float(guess.std())) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(truth, guess)[0, 1])
+
+
 def smooth_random(scene: Scene, seed: int) -> Array:
     """The simple rival: smooth random phases x the regressed amplitude, (32,h,w)."""
     random = np.random.default_rng(seed)
@@ -208,11 +213,12 @@ def drift_table(scenes: list[Scene]) -> dict[str, float]:
     guess = np.concatenate([np.hypot(*s.drift)[s.valid] for s in scenes])
     dot = np.concatenate([(s.true_drift * s.drift).sum(0)[s.valid] for s in scenes])
     where = (true > 0.2) & (guess > 0.2)
+    cosines = dot[where] / (true * guess)[where]
     return {
         "auc_pooled": area_under_curve(guess[::7], true[::7] > 0.2),
-        "pearson": float(np.corrcoef(true, guess)[0, 1]),
-        "rms_over_truth": float(np.sqrt(np.square(guess).mean() / np.square(true).mean())),
-        "direction_cosine": float((dot[where] / (true * guess)[where]).mean()),
+        "pearson": _pearson(true, guess),
+        "rms_over_truth": float(np.linalg.norm(guess) / max(1e-9, float(np.linalg.norm(true)))),
+        "direction_cosine": float(cosines.mean()) if cosines.size else float("nan"),
     }
 
 

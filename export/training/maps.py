@@ -86,7 +86,9 @@ class EmberMaps(nn.Module):
 
     def raw(self, image: Tensor) -> RawMaps:
         """The heads before gating, as the losses want them; image (B,3,H,W) RGB 0..1."""
-        tap2, tap4, tap8, tap16, tap32 = self.encoder(image)
+        tap2, tap4, *deep_taps = self.encoder(image)
+        # There are few source pictures: no single picture feature must decide.
+        tap8, tap16, tap32 = (F.dropout2d(tap, 0.12, self.training) for tap in deep_taps)
         deep = torch.cat([tap32, coordinates(tap32)], 1)
         coarse = self.context(F.relu(self.deep_norm(self.deep(deep))))
         trunk = self.up8(self.up16(coarse, tap16), tap8)

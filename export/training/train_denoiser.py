@@ -122,7 +122,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        keep = min(_KEEP, (1 + self.step) / (10 + self.step))
+        keep = min(_KEEP, 1 - 15 / (self.step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.average.state_dict().values()),
@@ -183,6 +183,8 @@ def train(
     minutes: float = math.inf,
 ) -> None:
     """Trains up to `steps` or for `minutes`; writes denoiser.pt and lines to denoiser.jsonl."""
+    if trainer.step >= steps:
+        return
     began = time.monotonic()
     told: list[dict[str, float]] = []
     with (out / "denoiser.jsonl").open("a") as log:

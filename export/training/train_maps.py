@@ -17,7 +17,7 @@ from .batches import Batch, Shards, stream
 from .maps import CLASSES, EmberMaps, RawMaps, gated
 
 CLASS_WEIGHTS = (1.0, 1.0, 1.3, 1.2, 1.8, 2.5)  # rare classes count for more
-_KEEP = 0.998  # how slowly the averaged weights follow
+_KEEP = 0.997  # how slowly the averaged weights follow at most
 
 
 def learning_rate(step: int, steps: int) -> float:
@@ -37,7 +37,9 @@ def losses(raw: RawMaps, batch: Batch) -> dict[str, Tensor]:
     valid = batch.valid
     places = valid.sum().clamp_min(1)
     weights = torch.tensor(CLASS_WEIGHTS)
-    entropy = F.cross_entropy(raw.logits, batch.classes, weight=weights, reduction="none")
+    entropy = F.cross_entropy(
+        raw.logits, batch.classes, weight=weights, reduction="none", label_smoothing=0.04
+    )
     classes = raw.logits.softmax(1)
     root, drift_root = gated(raw, classes)
     moving = valid * (batch.root.pow(4).sum(1, keepdim=True) > 0.01)
@@ -117,7 +119,8 @@ class Trainer:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        keep = min(_KEEP, (1 + self.step) / (10 + self.step))
+        # An average over the last fifteenth of the run: a longer one would lag behind early on.
+        keep = min(_KEEP, 1 - 15 / (self.step + 20))
         mine, theirs = self.average.state_dict(), self.network.state_dict()
         floats = [name for name in mine if mine[name].is_floating_point()]
         torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - keep)
@@ -163,6 +166,8 @@ def train(
     minutes: float = math.inf,
 ) -> None:
     """Trains up to `steps` or for `minutes`; writes maps.pt and a line of JSON to maps.jsonl."""
+    if trainer.step >= steps:
+        return
     began = time.monotonic()
     told: list[dict[str, float]] = []
     with (out / "maps.jsonl").open("a") as log:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..upsample import border_fade, resize
+from ..upsample import border_fade, resize, smoothstep
 
 if TYPE_CHECKING:
     from ..settings import CameraIntent
@@ -183,9 +183,8 @@ def calm_depth(depth: Floats, people: Floats | None, size: tuple[int, int]) -> F
             blurred = cv2.GaussianBlur(soft, (0, 0), 0.045 * shorter)
             # Level again inside, and from there over to the blurred rest without a step.
             outside = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
-            keep = np.clip(1.0 - outside / (0.12 * shorter), 0.0, 1.0).astype(np.float32)
-            keep = keep * keep * (3.0 - 2.0 * keep)
-            calm = blurred + keep * (np.float32(level) - blurred)
+            keep = (1.0 - outside / (0.12 * shorter)).astype(np.float32)
+            calm = blurred + smoothstep(keep) * (np.float32(level) - blurred)
             return np.asarray(calm - calm.mean(), np.float32)
     calm = cv2.GaussianBlur(soft, (0, 0), 0.045 * shorter)
     return np.asarray(calm - calm.mean(), np.float32)

@@ -69,9 +69,9 @@ MOODS: dict[str, Mood] = {
 class Light:
     """The light of one film.
 
-    intent: kind and strength, None for the photo's own light; seconds, loop, seed as in the
+    intent: kind and strength 0..2, None for the photo's own light; seconds, loop, seed as in the
     settings; size: (height, width) of the frames; focus: (x, y) shares, where candlelight is;
-    flame: (h, w) 0..1 where something burns, which flickers by itself; sun: -1 it stands on the
+    flame: (h, w) 0..1 where something burns, which flickers unless kind is "none"; sun: -1 it stands on the
     left, 1 on the right (see `sunny_side`).
     """
 
@@ -89,7 +89,7 @@ class Light:
     ) -> None:
         kind = (intent.kind if intent is not None else None) or "photo"
         self._mood = MOODS[kind]
-        self._strength = min(max(float(intent.strength), 0.0), 1.5) if intent is not None else 1.0
+        self._strength = min(max(float(intent.strength), 0.0), 2.0) if intent is not None else 1.0
         self._seconds = max(seconds, 1e-3)
         self._loop = loop
         self._size = size
@@ -105,7 +105,7 @@ class Light:
             if float(sure.max()) > 0.1:
                 around = cv2.GaussianBlur(sure, (0, 0), 0.12 * min(grid))
                 self._flame = np.maximum(sure, around / max(float(around.max()), 0.2))
-        if kind == "none" and self._flame is None:
+        if kind == "none":
             self._strength = 0.0
         starts = rng.uniform(0.0, 2.0 * math.pi, 3)
         self._pulse = [(self._fit(f), p) for f, p in zip((0.53, 0.97, 1.61), starts, strict=True)]

@@ -48,7 +48,7 @@ class ToyMaps(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        frequencies = torch.tensor(ember.motion_section(None)["frequencies"])
+        frequencies = torch.tensor(ember.motion_section()["frequencies"])
         self.register_buffer("size", (0.003 / (1 + 2 * frequencies))[:, None, None])
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -224,7 +224,7 @@ def make(out: Path) -> Path:
         schedule={**ember.SCHEDULE, "steps": 4},
         defaults=ember.DEFAULTS,
         limits=ember.LIMITS,
-        motion=ember.motion_section(None),
+        motion=ember.motion_section(),
     )
 
 

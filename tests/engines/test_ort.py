@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from reverie.engines import device
 from reverie.engines.device import Device, choose_device
 from reverie.engines.engine import open_engine
 from reverie.engines.errors import EngineError
@@ -90,20 +91,36 @@ def test_unknown_devices_list_the_known_ones() -> None:
 
 
 def test_auto_takes_the_gpu_only_where_there_is_one() -> None:
-    import onnxruntime
-
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    assert choose_device("auto").kind == ("cuda" if has_cuda else "cpu")
-    if not has_cuda:
-        with pytest.raises(EngineError, match=r"reverie\[cuda\]"):
+    kind = choose_device("auto").kind
+    assert kind in ("cpu", "cuda")
+    if kind == "cpu":
+        with pytest.raises(EngineError, match="onnxruntime-gpu"):
             choose_device("cuda:0")
 
 
-def test_runs_on_cuda_as_on_the_cpu(graph: Path) -> None:
-    import onnxruntime
+def test_a_cuda_provider_that_does_not_start_means_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class OnTheCpu:
+        def __init__(self, *_: object, **__: object) -> None: ...
 
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        pytest.skip("ONNX Runtime has no CUDA provider here")
+        def get_providers(self) -> list[str]:  # what a session does without a driver
+            return ["CPUExecutionProvider"]
+
+    ort = device.import_onnxruntime()
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", OnTheCpu)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
+    device._cuda_starts.cache_clear()
+    try:
+        assert choose_device("auto").kind == "cpu"
+    finally:
+        device._cuda_starts.cache_clear()
+
+
+def test_runs_on_cuda_as_on_the_cpu(graph: Path) -> None:
+    if choose_device("auto").kind != "cuda":
+        pytest.skip("ONNX Runtime cannot start CUDA here")
     x = np.ones((4, 3), np.float32)
     with open_engine(graph, device="cuda") as engine:
         np.testing.assert_allclose(engine.run({"x": x})["y"], 2 * x + 1)
