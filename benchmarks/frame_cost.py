@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -92,12 +93,13 @@ def warp_times(width: int, height: int, runs: int = 12) -> dict[str, float]:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     map_x, map_y = x * np.float32(0.96) + 9, y * np.float32(0.96) + 5
     found = {}
-    for name, way in (("opencv", OpenCvWarp(picture)), ("graph", GraphWarp(picture, "cpu"))):
+    for name, opened in (("opencv", OpenCvWarp(picture)), ("graph", GraphWarp(picture, "cpu"))):
         times = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            way.warp(map_x, map_y)
-            times.append(1e3 * (time.perf_counter() - start))
+        with closing(opened) as way:
+            for _ in range(runs):
+                start = time.perf_counter()
+                way.warp(map_x, map_y)
+                times.append(1e3 * (time.perf_counter() - start))
         found[f"{name}_ms"] = round(statistics.median(times), 2)
     return found
 

@@ -24,6 +24,26 @@ if TYPE_CHECKING:
 _MOST_WORDS = 12  # unused words told before the rest is only counted
 
 
+class Awaited:
+    """A file that is to come, perhaps in place of another."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._before = self._state()
+
+    def came(self) -> bool:
+        """True when the file was made or replaced since."""
+        now = self._state()
+        return now is not None and now != self._before
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            state = self.path.stat()
+        except (OSError, ValueError):  # not there, or no name at all
+            return None
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
+
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
@@ -97,10 +117,11 @@ def run(arguments: argparse.Namespace) -> None:
         prompt=arguments.prompt,
         loop=arguments.loop,
     )
-    from ..runtime.pipeline import animate  # loads the engines: not for --help
+    from ..runtime.pipeline import animate, default_output  # loads the engines: not for --help
     from ..runtime.prompt import understand
     from .progress import progress
 
+    arguments.clip = Awaited(Path(arguments.out or default_output(arguments.photo)))
     silent = arguments.quiet or arguments.json
     if not silent:
         for line in describe(understand(settings.prompt)):
@@ -161,7 +182,7 @@ def report(clip: Clip) -> dict[str, Any]:
             "understood": list(understanding.understood),
             "unused": list(understanding.unused),
             "camera": {"move": camera.move, "pace": camera.pace, "strength": camera.strength},
-            "light": {"kind": light.kind, "strength": light.strength},
+            "light": {"kind": light.kind, "strength": light.strength, "grain": light.grain},
             "motion": {
                 "amount": motion.amount,
                 "gains": dict(motion.gains),

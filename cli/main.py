@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Every error is one line on stderr; with --json it is also one object on stdout.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    arguments = argparse.Namespace()
     try:
         arguments = parser().parse_args(words)
         if arguments.command is None:
@@ -69,15 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output left; the clip is there all the same
         _close_stdout()
     except (Exception, KeyboardInterrupt) as error:
-        line, code = explain(error)
+        line, code = explain(error, getattr(arguments, "clip", None))
         return _fail(words, line, error, code)
     return 0
 
 
-def explain(error: BaseException) -> tuple[str, int]:
-    """Return the line and the exit code for an error."""
+def explain(error: BaseException, clip: animate.Awaited | None = None) -> tuple[str, int]:
+    """Return the line and the exit code for an error; `clip` is the file that was to come."""
     if _signals or isinstance(error, KeyboardInterrupt):
-        return "stopped, nothing was written", 128 + (_signals or [signal.SIGINT])[0]
+        line = "stopped, nothing was written"
+        if clip is not None and clip.came():  # the signal was too late to prevent it
+            line = f"stopped, when {clip.path} was already whole"
+        return line, 128 + (_signals or [signal.SIGINT])[0]
     if isinstance(error, ReverieError):
         return str(error).removesuffix("."), error.exit_code
     if isinstance(error, MemoryError):
@@ -89,6 +93,7 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 def run() -> NoReturn:
     """Run as a program: set up the terminal and the signals, run, and leave with the exit code."""
+    _fill_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # any file name can be printed
@@ -97,6 +102,18 @@ def run() -> NoReturn:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _stop)
     sys.exit(main())
+
+
+def _fill_streams() -> None:
+    """Put something in place of closed streams (a daemon, `>&-`, pythonw), in their own numbers.
+
+    Else the clip itself could be opened as number 1, where a library prints.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            way = os.O_RDONLY if mode == "r" else os.O_WRONLY
+            number = os.open(os.devnull, way)  # the lowest that is free
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

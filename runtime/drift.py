@@ -47,8 +47,8 @@ class Moment:
 class Drift:
     """Everything that drifts in one film.
 
-    velocity (h, w, 2) float32 in pixels per second, held to FASTEST; gain (h, w) 0..1, sharp, where it drifts;
-    water (h, w) 0..1, where it is water: all on one grid; picture (H, W, 3) uint8.
+    velocity (h, w, 2) float32 in pixels per second, held to FASTEST; gain (h, w) 0..1, sharp,
+    where it drifts; water (h, w) 0..1, where it is water: all on one grid; picture (H, W, 3) uint8.
     """
 
     def __init__(

@@ -28,8 +28,6 @@ class Face:
     box: Box
     score: float
     """0..1."""
-    points: tuple[tuple[float, float], ...]
-    """Right eye, left eye, nose tip, right and left corner of the mouth, as the face has them."""
 
 
 def find_faces(pixels: NDArray[np.uint8], engine: Engine) -> list[Face]:
@@ -92,21 +90,13 @@ def _search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) 
         cells = _SIDE // stride
         part = {k: outputs[f"{k}_{stride}"][0].astype(np.float32) for k in ("cls", "obj", "bbox")}
         score = np.sqrt(np.clip(part["cls"], 0, 1) * np.clip(part["obj"], 0, 1))[:, 0]
-        points = outputs[f"kps_{stride}"][0].astype(np.float32)
         for i in np.flatnonzero(score >= least):
             row, column = divmod(int(i), cells)
             x, y = (column + part["bbox"][i, 0]) * stride, (row + part["bbox"][i, 1]) * stride
             w, h = np.exp(np.minimum(part["bbox"][i, 2:], 6)) * stride
             box = (x - w / 2) / across, (y - h / 2) / down, (x + w / 2) / across, (y + h / 2) / down
-            at = (
-                (points[i].reshape(5, 2) + np.array([column, row]))
-                * stride
-                / np.array([across, down])
-            )
             clipped = [min(max(float(edge), 0.0), 1.0) for edge in box]
-            faces.append(
-                Face(Box(*clipped), float(score[i]), tuple((float(x), float(y)) for x, y in at))
-            )
+            faces.append(Face(Box(*clipped), float(score[i])))
     return faces
 
 
@@ -115,7 +105,6 @@ def _moved(face: Face, x: float, y: float, across: float, down: float) -> Face:
     return Face(
         Box(x + box.x0 * across, y + box.y0 * down, x + box.x1 * across, y + box.y1 * down),
         face.score,
-        tuple((x + px * across, y + py * down) for px, py in face.points),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import lexicon as lex
 from .settings import CLASSES, CameraIntent, LightIntent, MotionIntent, Understanding
@@ -12,8 +12,10 @@ CAMERA = {"camera", "camera-still", "camera-phrase", "move"}
 LIGHT = {"light", "light-name", "tint"}
 SUBJECT = {"subject", "worn", "people"}
 MOTION = SUBJECT | {"wind", "all", "nothing"}
+_GRAIN = 0.5  # film grain where no degree is named, so that "strong" has room
 _BLOWS = {"right": 0.0, "up": 90.0, "left": 180.0, "down": 270.0}
-HEADS = CAMERA | LIGHT | MOTION | {"stir"}
+GRAIN = {"grain"}
+HEADS = CAMERA | LIGHT | GRAIN | MOTION | {"stir"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Requests:
         self._understood: list[str] = []
         self._camera: CameraIntent | None = None
         self._light: LightIntent | None = None
+        self._grain: float | None = None
         self._gains: dict[str, float] = {}
         self._named = False  # something was asked to move by its name
         self._general = False  # wind, or everything, was asked to move
@@ -124,6 +127,8 @@ class Requests:
             self._use(part)
         elif part.has(*CAMERA):
             self._add_camera(part)
+        elif part.has(*GRAIN):
+            self._add_grain(part)
         elif part.has(*LIGHT) and not part.has(*MOTION):
             self._add_light(part)
         elif part.has(*MOTION, "stir", "degree", "still"):
@@ -137,7 +142,7 @@ class Requests:
         degrees, strength = self._wind
         return Understanding(
             self._camera or CameraIntent(),
-            self._light or LightIntent(),
+            replace(self._light or LightIntent(), grain=self._grain or 0.0),
             MotionIntent(
                 amount=0.0 if self._held and not self._named else self._amount,
                 gains=gains,
@@ -202,6 +207,14 @@ class Requests:
         self.used |= same
         self._light = LightIntent(kind or None, _bounded(degree.much))  # type: ignore[arg-type]
         self._say("light", lex.LIGHT_NAMES[kind], degree.name)
+
+    def _add_grain(self, part: Part) -> None:
+        degree, negated = degree_of(part)
+        self._use(part)
+        if self._grain is not None and not degree.name:
+            return  # "film grain, vintage look"
+        self._grain = 0.0 if negated else min(1.0, round(_GRAIN * degree.much, 3))
+        self._say("light", "no film grain" if negated else "film grain", degree.name)
 
     # ---- motion ----------------------------------------------------------------------------------
 

@@ -128,6 +128,20 @@ TINTS = {
 }
 """Words that colour a light, and say nothing of it beside a subject ("golden leaves")."""
 
+GRAIN = (
+    *_words("grain grains grainy 8mm 16mm analog analogue vintage"),
+    *("film grain", "grainy film", "film look", "35mm film", "8mm film", "16mm film", "super 8"),
+    *("old film", "old movie", "analog film", "analogue film", "vintage film"),
+    *("analog photo", "analogue photo", "vintage photo", "vintage photograph"),
+)
+"""Film grain, and the looks that have it."""
+
+GRAIN_ADJECTIVES = _words("analog analogue vintage")
+"""Those among them that say nothing of film beside a thing ("vintage car")."""
+
+CROP = _words("grain grains")
+"""Those that are a field of cereal where they sway."""
+
 # ---- what moves ---------------------------------------------------------------------------------
 
 SUBJECTS = {
@@ -270,6 +284,7 @@ ORDINARY = _words(
     "frame weather waiter plane plate planet glass house horse shape shore snore rider ground "
     "brand bread beach window winter wonder weaver flavor flesh floor class crowd crown closed "
     "stone store story steel stare state later letter latter mother brother mountain "
+    "grins vantage analogy analogies "
     "sand standing handheld parent patient painting printing pointing smile smiling father feather"
 )
 """Ordinary words a slip of the keyboard must not be read into."""

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 
 def peak_memory() -> int:
     """Return the peak resident memory of this process in bytes, 0 where the system does not tell.
 
-    Linux and macOS: `getrusage`; Windows: `GetProcessMemoryInfo`.
+    Linux: VmHWM of proc(5), because what `getrusage` tells there is handed down from the process
+    that started this one; macOS: `getrusage`; Windows: `GetProcessMemoryInfo`.
     """
     if sys.platform == "win32":
         return _peak_working_set()
+    if (high := _high_water()) is not None:
+        return high
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def _high_water() -> int | None:
+    """Return VmHWM in bytes, or None where there is no such line."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _peak_working_set() -> int:

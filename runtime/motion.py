@@ -8,6 +8,7 @@ Dynamics" (2023). Sums run on the spectrum's own small grid; its edges come from
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -21,6 +22,7 @@ from .look.light import Light, relight, sunny_side
 from .settings import CLASSES
 from .sway import Sway
 from .upsample import Floats, extend, follow_edges, resize
+from .warp import choose_warp
 
 if TYPE_CHECKING:
     from ..engines.device import Device
@@ -47,7 +49,6 @@ def render(
     people: Floats | None = None,
     classes: Floats | None = None,
     focus: tuple[float, float] = (0.5, 0.5),
-    grain: float = 0.0,
     device: Device | str = "cpu",
 ) -> Iterator[Bytes]:
     """Draw the film of a picture, frame by frame; memory does not grow with its length.
@@ -57,7 +58,7 @@ def render(
     bent; classes (6, h, w) probabilities in the order of settings.CLASSES. seconds x fps frames,
     rounded, come out, (H, W, 3) uint8, the first of them the picture itself. loop: the frame after
     the last would be the first. focus: shares of width and height that the camera goes towards and
-    candlelight falls on. grain 0..1. The same arguments give the same frames.
+    candlelight falls on. The same arguments give the same frames.
 
     Raises ValueError when the picture's height or width is odd.
     """
@@ -92,8 +93,8 @@ def render(
         sun=sunny_side(picture),
     )
     frames = relight(frames, shining, fps=fps)
-    if grain > 0.0:
-        frames = add_grain(frames, Grain(size, grain, seed), fps=fps)
+    if light is not None and light.grain > 0.0:
+        frames = add_grain(frames, Grain(size, light.grain, seed), fps=fps)
     return frames
 
 
@@ -127,32 +128,33 @@ def _draw(
     full = (tall, wide)
     full_x, full_y = _grid(full, full)
     cells = spectrum.coefficients.shape[2:]
-    for index in range(1, count):
-        time = index / fps
-        across, along = (resize(o, half) for o in lens.offsets(camera.view(time)))
-        at_x, at_y = own_x + across, own_y + along  # where the frame looks, in picture pixels
-        seen_x, seen_y = _cells(at_x, at_y, (tall, wide), half)
-        seen_gain = cv2.remap(sway.gain, seen_x, seen_y, cv2.INTER_LINEAR)
-        if not sway.still:
-            low_x, low_y = _cells(at_x, at_y, (tall, wide), (cells[0], cells[1]))
-            swing = cv2.remap(
-                sway.at(time), low_x, low_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            across -= swing[..., 0] * seen_gain
-            along -= swing[..., 1] * seen_gain
-        if drift.active:
-            moment = drift.at(time)
-            places = own_x + across, own_y + along
-            seen = _cells(at_x, at_y, full, drift.grid)
-            back = cv2.remap(
-                moment.shifts[0], *seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            across -= back[..., 0]
-            along -= back[..., 1]
-        frame = warp.warp(full_x + resize(across, full), full_y + resize(along, full))
-        if drift.twice:
-            drift.blend(frame, warp, moment, seen, places)
-        yield frame
+    with closing(choose_warp(picture, device)) as warp:
+        for index in range(1, count):
+            time = index / fps
+            across, along = (resize(o, half) for o in lens.offsets(camera.view(time)))
+            at_x, at_y = own_x + across, own_y + along  # where the frame looks, in picture pixels
+            if not sway.still:
+                seen = _cells(at_x, at_y, full, half)
+                seen_gain = cv2.remap(sway.gain, *seen, cv2.INTER_LINEAR)
+                low = _cells(at_x, at_y, full, (cells[0], cells[1]))
+                swing = cv2.remap(
+                    sway.at(time), *low, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                )
+                across -= swing[..., 0] * seen_gain
+                along -= swing[..., 1] * seen_gain
+            if drift.active:
+                moment = drift.at(time)
+                places = own_x + across, own_y + along
+                seen = _cells(at_x, at_y, full, drift.grid)
+                back = cv2.remap(
+                    moment.shifts[0], *seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                )
+                across -= back[..., 0]
+                along -= back[..., 1]
+            frame = warp.warp(full_x + resize(across, full), full_y + resize(along, full))
+            if drift.twice:
+                drift.blend(frame, warp, moment, seen, places)
+            yield frame
 
 
 def _drift(

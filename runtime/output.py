@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """What a clip's name may end in, and the container that makes."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+
+_PART = re.compile(r"\.reverie-[0-9a-f]{12}\.part")
+_LEFT_OVER = 24 * 3600.0  # seconds
 
 
 def check_output(path: str | os.PathLike[str], force: bool = False) -> Path:
@@ -42,7 +47,13 @@ def _check(target: Path, force: bool) -> None:
             f"{target}: a clip's name must end in {', '.join(CONTAINERS)}: "
             f"try {target.with_suffix('.mp4')}"
         )
-    reserve(target).unlink()
+    part = part_of(target)
+    try:
+        reserve(part)
+        _sweep(part.parent)
+    finally:
+        if os.path.lexists(part):
+            part.unlink()
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:
@@ -55,22 +66,50 @@ def _check(target: Path, force: bool) -> None:
         raise _exists(target)
 
 
-def reserve(target: Path) -> Path:
-    """Create an empty file under a hidden name of its own in the folder of `target`."""
-    part = _real(target).parent / f".reverie-{secrets.token_hex(6)}.part"
+def part_of(target: Path) -> Path:
+    """Return a hidden name of its own in the folder of `target`; nothing is made."""
+    return _real(target).parent / f".reverie-{secrets.token_hex(6)}.part"
+
+
+def reserve(part: Path) -> None:
+    """Create `part` as an empty file; called where it is also taken away, whatever happens."""
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return part
+
+
+def _sweep(folder: Path) -> None:
+    """Delete parts that a killed render or a power cut left there.
+
+    A part at work grows all the time; one that nobody has written to for a day is left over.
+    """
+    before = time.time() - _LEFT_OVER
+    parts: list[Path] = []
+    with contextlib.suppress(OSError):  # a folder that may be written in but not listed
+        parts += folder.glob(".reverie-*.part")
+    for part in parts:
+        with contextlib.suppress(OSError):  # another render swept it, or holds it on Windows
+            state = part.lstat()
+            ours = _PART.fullmatch(part.name) and stat.S_ISREG(state.st_mode)
+            if ours and state.st_mtime < before:
+                part.unlink()
 
 
 def publish(part: Path, target: Path, force: bool) -> None:
     """Give the finished file its name; without `force` a file that came meanwhile stays.
 
     Raises:
-        OutputError: the name was taken meanwhile.
+        OutputError: the name was taken meanwhile, or the file there cannot be replaced.
         OSError: the system refuses.
     """
     if force:
-        part.replace(_real(target))
+        try:
+            part.replace(_real(target))
+        except PermissionError as error:
+            if not target.exists():
+                raise
+            raise OutputError(
+                f"{target} is in use or read-only and was not replaced: close what plays it, "
+                "or choose another name with --out"
+            ) from error
         return
     try:
         if os.name == "nt":
@@ -88,14 +127,16 @@ def publish(part: Path, target: Path, force: bool) -> None:
 
 def _take_then_replace(part: Path, target: Path) -> None:
     """Publish where the file system has no links: take the name, then replace our own file."""
+    taken = False
     try:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        taken = True
+        part.replace(target)
     except FileExistsError:
         raise _exists(target) from None
-    try:
-        part.replace(target)
     except BaseException:
-        target.unlink()
+        if taken and part.exists():  # the name is ours, and still empty
+            target.unlink()
         raise
 
 

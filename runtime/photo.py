@@ -199,7 +199,7 @@ def _open_heif(file: BinaryIO, name: str) -> Image.Image:
     except ImportError as error:
         raise MissingPackageError(
             f"{name} is a HEIC photo, which needs the pillow-heif package; run: "
-            "pip install 'reverie[heic]' (or save the photo as JPEG)."
+            "pip install pillow-heif (or save the photo as JPEG)."
         ) from error
     picture: Image.Image = pillow_heif.HeifImageFile(file)  # type: ignore[no-untyped-call]
     return picture

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from . import lexicon as lex
-from .intents import CAMERA, HEADS, LIGHT, MOTION, SUBJECT, Degree, Part, Requests, Token
+from .intents import CAMERA, GRAIN, HEADS, LIGHT, MOTION, SUBJECT, Degree, Part, Requests, Token
 from .settings import Understanding
 from .vocabulary import nearest, vocabulary
 
@@ -96,6 +96,8 @@ def _cut(tokens: list[Token]) -> list[Part]:
         part = parts[-1]
         if token.kind == "direction" and not _directs(part, token):
             token = replace(token, kind="place" if token.text.lower() in lex.PLACES else "filler")
+        elif token.kind == "grain":
+            token = _grain(token, tokens[at + 1 : at + 6])
         elif token.kind in ("light", "tint"):
             token = _adjective(token, part, tokens[at + 1 : at + 6])
         if token.kind in _OPENERS:
@@ -114,10 +116,13 @@ def _cut(tokens: list[Token]) -> list[Part]:
 
 
 def _family(token: Token) -> str | None:
-    for name, kinds in (("camera", CAMERA), ("light", LIGHT), ("motion", MOTION)):
+    for name, kinds in _FAMILIES:
         if token.kind in kinds:
             return name
     return None
+
+
+_FAMILIES = (("camera", CAMERA), ("light", LIGHT), ("grain", GRAIN), ("motion", MOTION))
 
 
 def _turn(part: Part) -> Part:
@@ -150,8 +155,22 @@ def _adjective(token: Token, part: Part, following: list[Token]) -> Token:
         return replace(token, kind="unknown") if after.kind in SUBJECT | {"wind"} else token
     noun = after.kind == "stir" and after.text.lower() in lex.STIR_NOUNS
     led = part.tokens and part.tokens[-1].kind in ("degree", "tint", "light-name", "unknown")
-    if (noun or after.kind in {*SUBJECT, "wind", "move"}) and not led and after is following[0]:
+    named = noun or after.kind in {*SUBJECT, *GRAIN, "wind", "move"}
+    if named and not led and after is following[0]:
         return replace(token, kind="degree", degree=Degree(0.5, 0.8, "light"))
+    return token
+
+
+def _grain(token: Token, following: list[Token]) -> Token:
+    """Return "vintage" before a thing as nothing known, and grain that sways as a plant."""
+    after = next((other for other in following if other.kind not in ("filler", "degree")), None)
+    if after is None:
+        return token
+    word = token.text.lower()
+    if word in lex.GRAIN_ADJECTIVES and after.kind in {*SUBJECT, "unknown"}:
+        return replace(token, kind="unknown")
+    if word in lex.CROP and after.kind in {"stir", "wind"}:
+        return replace(token, kind="subject", value="plant")
     return token
 
 
@@ -173,6 +192,8 @@ def _settle(parts: list[Part]) -> list[Part]:
         elif part.opener == "but" and part.bare:
             held = before.has("not", "nothing", "still")
             part.tokens.append(Token("stir" if held else "not"))
+        elif part.has("grain") and part.opener == "and" and not before.has("grain"):
+            pass  # "no zoom and film grain" wants the grain
         elif part.opener in ("and", "or") and not part.has("degree", "not", "still"):
             first = next((at for at, token in enumerate(before.tokens) if token.kind in HEADS), 0)
             if part.opener == "or" or not part.has("stir", "move"):

@@ -7,13 +7,16 @@ the same things with the same words.
 
 from __future__ import annotations
 
-import math
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, get_args
 
-from reverie.engines.errors import SettingsError
+import numpy as np
+
+from ..engines.errors import SettingsError
 
 SECONDS_RANGE = (0.5, 600.0)
 FPS_RANGE = (1, 120)
@@ -37,6 +40,8 @@ def parse_aspect(aspect: str) -> float | None:
     Raises:
         SettingsError: the text is no ratio of two positive numbers within 1:4 .. 4:1.
     """
+    if not isinstance(aspect, str):
+        raise _bad_aspect(aspect)
     if aspect == "photo":
         return None
     match = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,4})?)\s*[:/x]\s*(\d{1,5}(?:\.\d{1,4})?)\s*", aspect)
@@ -45,8 +50,12 @@ def parse_aspect(aspect: str) -> float | None:
         width, height = float(match[1]), float(match[2])
         if width > 0 and height > 0 and low <= width / height <= high:
             return width / height
-    raise SettingsError(
-        f"aspect {aspect!r} cannot be used: give one of {', '.join(NAMED_ASPECTS)}, "
+    raise _bad_aspect(aspect)
+
+
+def _bad_aspect(aspect: object) -> SettingsError:
+    return SettingsError(
+        f"aspect {_shown(aspect)} cannot be used: give one of {', '.join(NAMED_ASPECTS)}, "
         "or W:H with a ratio from 1:4 to 4:1"
     )
 
@@ -67,6 +76,8 @@ class CameraIntent:
             raise SettingsError(
                 f"camera move {self.move!r} is not known: use one of {_choices(CameraMove)}"
             )
+        _number(self, "pace", 0.0, 2.0, "camera pace")
+        _number(self, "strength", 0.0, 2.0, "camera strength")
 
 
 @dataclass(frozen=True)
@@ -77,12 +88,16 @@ class LightIntent:
     """The kind of light asked for; None leaves a slow, faint drift of the photo's own light."""
     strength: float = 1.0
     """How strongly it shows, 0 .. 2; 1 is the default strength."""
+    grain: float = 0.0
+    """Film grain, 0 .. 1, over whatever light there is; 0 is none."""
 
     def __post_init__(self) -> None:
         if self.kind is not None and self.kind not in get_args(LightKind):
             raise SettingsError(
                 f"light {self.kind!r} is not known: use one of {_choices(LightKind)}"
             )
+        _number(self, "strength", 0.0, 2.0, "light strength")
+        _number(self, "grain", 0.0, 1.0, "film grain")
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,8 @@ class MotionIntent:
             raise SettingsError(
                 f"motion of {', '.join(sorted(unknown))} is not known: use {', '.join(CLASSES)}"
             )
+        _number(self, "amount", 0.0, 2.0, "motion amount")
+        _number(self, "wind", 0.0, 2.0, "wind")
 
 
 @dataclass(frozen=True)
@@ -149,18 +166,19 @@ class Settings:
     """Denoising steps, 1 .. 100; None means the bundle's own default."""
 
     def __post_init__(self) -> None:
-        low, high = SECONDS_RANGE
-        if not (math.isfinite(self.seconds) and low <= self.seconds <= high):
-            raise SettingsError(
-                f"seconds {self.seconds:g} cannot be used: give a length from {low:g} to {high:g}"
-            )
-        _whole("fps", self.fps, *FPS_RANGE)
-        _whole("height", self.height, *HEIGHT_RANGE)
-        _whole("seed", self.seed, 0, 2**63 - 1)
+        _number(self, "seconds", *SECONDS_RANGE)
+        _whole(self, "fps", *FPS_RANGE)
+        _whole(self, "height", *HEIGHT_RANGE)
+        _whole(self, "seed", 0, 2**63 - 1)
         if self.steps is not None:
-            _whole("steps", self.steps, 1, 100)
-        if self.motion is not None and not (0 <= self.motion <= 1):  # nan fails too
-            raise SettingsError(f"motion {self.motion:g} cannot be used: give a number from 0 to 1")
+            _whole(self, "steps", 1, 100)
+        if self.motion is not None:
+            _number(self, "motion", 0.0, 1.0)
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise SettingsError(f"prompt {_shown(self.prompt)} cannot be used: give a text")
+        if not isinstance(self.loop, bool | np.bool_):
+            raise SettingsError(f"loop {_shown(self.loop)} cannot be used: give True or False")
+        object.__setattr__(self, "loop", bool(self.loop))
         if self.frames < 2:
             raise SettingsError(
                 f"{self.seconds:g} seconds at {self.fps} fps is {self.frames} frame: "
@@ -174,8 +192,38 @@ class Settings:
         return round(self.seconds * self.fps)
 
 
-def _whole(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or int(value) != value or not low <= value <= high:
+def _whole(owner: object, field_name: str, low: int, high: int) -> None:
+    """Make a field a plain int, NumPy's too; refuse what is none, 96.0 and True included."""
+    value = getattr(owner, field_name)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | np.bool_) or not low <= number <= high:
         raise SettingsError(
-            f"{name} {value} cannot be used: give a whole number from {low} to {high}"
+            f"{field_name} {_shown(value)} cannot be used: give a whole number from {low} to {high}"
         )
+    object.__setattr__(owner, field_name, number)
+
+
+def _number(owner: object, field_name: str, low: float, high: float, called: str = "") -> None:
+    """Make a field a plain float, NumPy's too; refuse what is none, text and True included."""
+    value = getattr(owner, field_name)
+    known = isinstance(value, Real) and not isinstance(value, bool)
+    if not (known and low <= value <= high):  # nan fails too
+        raise SettingsError(
+            f"{called or field_name} {_shown(value)} cannot be used: "
+            f"give a number from {low:g} to {high:g}"
+        )
+    object.__setattr__(owner, field_name, float(value))
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, short, whatever it is."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has none
+        text = f"of type {type(value).__name__}"
+    return " ".join(text.split())[:60]

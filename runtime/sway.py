@@ -101,7 +101,7 @@ class Sway:
         """How much smaller each swing is to be, so that it is no faster than it was."""
         if not self._loop:
             return np.ones(len(wanted), np.float32)
-        return np.minimum(1.0, wanted / fitted).astype(np.float32)
+        return np.asarray(np.minimum(1.0, wanted / fitted), np.float32)
 
     def _turn(self, time: float) -> Floats:
         angle = 2.0 * np.pi * self.frequencies.astype(np.float64) * (time + self._start)

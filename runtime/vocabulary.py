@@ -50,6 +50,7 @@ def vocabulary() -> Vocabulary:
     add("light", lex.LIGHT)
     for word, kind in lex.TINTS.items():
         add("tint", [word], kind)
+    add("grain", lex.GRAIN)
     for word, strength in lex.WIND.items():
         add("wind", [word], degree=Degree(strength, 1.0, ""))
     for name, subjects in lex.SUBJECTS.items():

@@ -1,8 +1,9 @@
 """Drawing a picture through a map of coordinates: one seam, two ways, the same frames.
 
 OpenCV's remap draws everywhere; a GridSample graph, for any engine, stands beside it and will be
-taken on the devices where it is measured to be faster. Both sample a copy of the picture with a half-pixel grid put in once by a wide cubic, so that the cheap linear reading
-of it stays sharp: a slow camera would otherwise show the picture breathe between sharp and soft.
+taken on the devices where it is measured to be faster. Both sample a copy of the picture with a
+half-pixel grid put in once by a wide cubic, so that the cheap linear reading of it stays sharp: a
+slow camera would otherwise show the picture breathe between sharp and soft.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ class _Stage(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.parts = nn.Sequential(*parts)
 
-    def forward(self, coarse: Tensor, tap: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, tap: Tensor, look: Tensor) -> Tensor:
         # Resize, then convolve: a pixel shuffle would leave a chequered pattern in the motion.
         lifted = F.interpolate(
             self.carry(coarse), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        return self.parts(F.relu(self.norm(self.take(tap) + lifted)))
+        return self.parts(F.relu(self.norm(self.take(tap) + lifted + look)))
 
 
 class EmberMaps(nn.Module):
@@ -81,6 +81,11 @@ class EmberMaps(nn.Module):
             nn.ReLU(),
         )
         self.heads = nn.Conv2d(w2, len(CLASSES) + len(FREQUENCIES) + 1, 3, padding=1)
+        # A depth encoder cares little for colour and grain, yet grass is green and water is smooth.
+        self.look = nn.ModuleList(nn.Conv2d(6, width, 1) for width in _WIDTHS)
+        for layer in self.look:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.register_buffer("amplitude_gain", torch.ones(len(FREQUENCIES)))
         self.register_buffer("drift_gain", torch.ones(1))
 
@@ -90,11 +95,23 @@ class EmberMaps(nn.Module):
         # There are few source pictures: no single picture feature must decide.
         tap8, tap16, tap32 = (F.dropout2d(tap, 0.12, self.training) for tap in deep_taps)
         deep = torch.cat([tap32, coordinates(tap32)], 1)
-        coarse = self.context(F.relu(self.deep_norm(self.deep(deep))))
-        trunk = self.up8(self.up16(coarse, tap16), tap8)
-        fine = self.up2(self.up4(trunk, tap4), tap2)
+        look2, look4, look8, look16, look32 = self._looks(image)
+        coarse = self.context(F.relu(self.deep_norm(self.deep(deep) + look32)))
+        trunk = self.up8(self.up16(coarse, tap16, look16), tap8, look8)
+        fine = self.up2(self.up4(trunk, tap4, look4), tap2, look2)
         heads = self.heads(fine).float()
         return RawMaps(heads[:, :6], F.softplus(heads[:, 6:14]), F.softplus(heads[:, 14:]), trunk)
+
+    def _looks(self, image: Tensor) -> list[Tensor]:
+        """Mean colour and its spread within each cell, at strides 2 to 32, taken to the widths."""
+        both = torch.cat([image, image.square()], 1)
+        looks = []
+        for layer in self.look:
+            both = F.avg_pool2d(both, 2)
+            mean, square = both.chunk(2, 1)
+            spread = ((square - mean.square()).clamp_min(0) + 1e-4).sqrt()
+            looks.append(layer(torch.cat([mean * 4 - 2, spread * 8 - 0.5], 1)))
+        return looks
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """image (B,3,H,W) RGB 0..1, H and W multiples of 32 -> four maps.

@@ -26,6 +26,7 @@ PAN = 0.12  # zoom that gives a pan its room
 DEEP = 0.55  # how much more the nearest zooms than the middle, as a share of the zoom
 SIDE = 0.012  # parallax of a pan or an orbit between far and near, in shorter sides
 BREATH = 0.0016  # the same of the sway that no camera is ever without
+SHORT = 4.0  # seconds under which a loop goes less far, so as not to go faster
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Camera:
         self._amount = min(max(pace, 0.0), 2.0) * min(max(strength, 0.0), 2.0)
         self._seconds = max(seconds, 1e-3)
         self._loop = loop
+        self._short = min(self._seconds / SHORT, 1.0) if loop else 1.0
         self._focus = (min(max(focus[0], 0.0), 1.0), min(max(focus[1], 0.0), 1.0))
 
     def view(self, time: float) -> View:
@@ -90,7 +92,8 @@ class Camera:
         if self._amount <= 0.0:
             return View(1.0, 0.0, 0.0)
         # A longer film goes further, but not in proportion: it goes slower too.
-        length = min((self._seconds / 10.0) ** 0.6, 2.0)
+        seconds = max(self._seconds, SHORT) if self._loop else self._seconds
+        length = min((seconds / 10.0) ** 0.6, 2.0) * self._short
         move = self._move
         if move in ("left", "right", "up", "down"):
             return self._pan(time, length)
@@ -120,12 +123,18 @@ class Camera:
             return 1.0 / period
         return max(1, round(self._seconds / period)) / self._seconds
 
+    def _calm(self, period: float) -> float:
+        """How much smaller what comes back every `period` is to be, quickened to fit a loop."""
+        return min(1.0, 1.0 / (period * self._turns(period)))
+
     def _sway(self, time: float) -> tuple[float, float]:
         amount = BREATH * min(self._amount, 1.0)
         across = 2.0 * math.pi * self._turns(9.0) * time
         along = 2.0 * math.pi * self._turns(13.0) * time
         begin = 1.0 if self._loop else glide(time / 4.0, 0.5, 0.5)
-        return amount * math.sin(across) * begin, 0.6 * amount * math.sin(along) * begin
+        side = amount * self._calm(9.0) * math.sin(across)
+        rise = 0.6 * amount * self._calm(13.0) * math.sin(along)
+        return side * begin, rise * begin
 
     def _about(
         self, zoom: float, fixed: tuple[float, float], side: float = 0.0, rise: float = 0.0
@@ -135,7 +144,8 @@ class Camera:
 
     def _rest(self, time: float) -> View:
         turn = 2.0 * math.pi * self._turns(8.0) * time
-        zoom = 1.0 + 0.004 * min(self._amount, 1.0) * (1.0 - math.cos(turn))
+        lean = 0.004 * self._calm(8.0) * min(self._amount, 1.0)
+        zoom = 1.0 + lean * (1.0 - math.cos(turn))
         return self._about(zoom, self._focus, *self._sway(time))
 
     def _pan(self, time: float, length: float) -> View:
@@ -145,17 +155,16 @@ class Camera:
         zoom = 1.0 + PAN * self._amount * length * opened
         heading = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[self._move]
         x, y = (0.5 + 0.5 * h * way if h else f for h, f in zip(heading, self._focus, strict=True))
-        deep = SIDE * min(self._amount, 1.5) * way
+        deep = SIDE * self._short * min(self._amount, 1.5) * way
         side, rise = self._sway(time)
         return self._about(zoom, (x, y), side + heading[0] * deep, rise + heading[1] * deep)
 
     def _orbit(self, time: float, length: float) -> View:
         begin = 1.0 if self._loop else glide(time / 4.0, 0.5, 0.5)
         turn = 2.0 * math.pi * self._turns(12.0) * time
-        zoom = 1.0 + 0.5 * PUSH * min(self._amount, 1.5) * (
-            (1.0 - math.cos(turn)) / 2.0 if self._loop else begin
-        )
-        deep = SIDE * min(self._amount, 1.5)
+        amount = self._calm(12.0) * min(self._amount, 1.5)
+        zoom = 1.0 + 0.5 * PUSH * amount * ((1.0 - math.cos(turn)) / 2.0 if self._loop else begin)
+        deep = SIDE * amount
         fixed = (0.5 + 0.5 * begin * math.sin(turn), self._focus[1])
         rise = 0.3 * deep * (1.0 - math.cos(turn)) / 2.0 * begin
         return self._about(zoom, fixed, deep * math.sin(turn) * begin, rise)

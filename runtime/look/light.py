@@ -7,7 +7,7 @@ floats and rounded once through a fixed fine dither, so that a sky shows no band
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -69,10 +69,10 @@ MOODS: dict[str, Mood] = {
 class Light:
     """The light of one film.
 
-    intent: kind and strength 0..2, None for the photo's own light; seconds, loop, seed as in the
+    intent: kind and strength, None for the photo's own light; seconds, loop, seed as in the
     settings; size: (height, width) of the frames; focus: (x, y) shares, where candlelight is;
-    flame: (h, w) 0..1 where something burns, which flickers unless kind is "none"; sun: -1 it stands on the
-    left, 1 on the right (see `sunny_side`).
+    flame: (h, w) 0..1 where something burns, which flickers by itself unless kind is "none"; sun:
+    -1 it stands on the left, 1 on the right (see `sunny_side`).
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Light:
     ) -> None:
         kind = (intent.kind if intent is not None else None) or "photo"
         self._mood = MOODS[kind]
-        self._strength = min(max(float(intent.strength), 0.0), 2.0) if intent is not None else 1.0
+        self._strength = float(intent.strength) if intent is not None else 1.0
         self._seconds = max(seconds, 1e-3)
         self._loop = loop
         self._size = size
@@ -119,7 +119,9 @@ class Light:
     def _begun(self, time: float, over: float) -> float:
         """How much of the light has arrived: 0 at the start, and at a loop's end again."""
         if self._loop:
-            return (1.0 - math.cos(2.0 * math.pi * time / self._seconds)) / 2.0
+            # A loop shorter than that goes only part of the way, so as not to flash.
+            part = min(1.0, self._seconds / over)
+            return part * (1.0 - math.cos(2.0 * math.pi * time / self._seconds)) / 2.0
         return glide(time / min(over, self._seconds), 0.5, 0.5)
 
     def field(self, time: float) -> Floats:
@@ -183,7 +185,9 @@ def relight(frames: Iterator[Bytes], light: Light, *, fps: float) -> Iterator[By
 class _Waves:
     """Two smooth fields that drift, each a few crossing waves; called with a time."""
 
-    def __init__(self, rng: np.random.Generator, grid: tuple[int, int], fit: object) -> None:
+    def __init__(
+        self, rng: np.random.Generator, grid: tuple[int, int], fit: Callable[[float], float]
+    ) -> None:
         height, width = grid
         scale = 2.0 * math.pi / min(grid)
         y, x = np.mgrid[0:height, 0:width].astype(np.float32) * np.float32(scale)
@@ -199,10 +203,7 @@ class _Waves:
             ]
             for f in range(2)
         ]
-        self._speeds = [
-            [fit(float(s)) for s in rng.uniform(0.05, 0.13, count)]  # type: ignore[operator]
-            for _ in range(2)
-        ]
+        self._speeds = [[fit(float(s)) for s in rng.uniform(0.05, 0.13, count)] for _ in range(2)]
         self._starts = rng.uniform(0.0, 2.0 * math.pi, (2, count))
 
     def __call__(self, time: float) -> Floats:

@@ -113,7 +113,7 @@ def test_quiet_says_nothing(renderer: Renderer, capsys: pytest.CaptureFixture[st
 
 
 def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[str]) -> None:
-    prompt = "slow zoom in, purple rain, slight leaf movement"
+    prompt = "slow zoom in, purple rain, slight leaf movement, slight film grain"
     assert main(["animate", "p.jpg", "--prompt", prompt, "--json", "--seed", "9"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -133,10 +133,14 @@ def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[st
         "peak_memory_bytes": 321,
         "notes": ["rotated as its EXIF says"],
     }
-    assert asked["understood"] == ["camera: push in, slow", "motion: leaf, slight"]
+    assert asked["understood"] == [
+        "camera: push in, slow",
+        "motion: leaf, slight",
+        "light: film grain, slight",
+    ]
     assert asked["unused"] == ["purple", "rain"]
     assert asked["camera"]["move"] == "push"
-    assert asked["light"]["kind"] is None
+    assert asked["light"] == {"kind": None, "strength": 1.0, "grain": 0.25}
     assert asked["motion"]["gains"]["plant"] == 0.5
 
 

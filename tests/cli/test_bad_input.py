@@ -1,4 +1,8 @@
-"""Every bad input, through the real command: one clear line, its exit code, nothing left behind."""
+"""Every bad input through the command: one clear line, its exit code, nothing left behind.
+
+Most run in this process; of each exit code, and where signals, limits or the whole way matter, one
+runs as a real program.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,21 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from reverie.cli.main import main
 from reverie.runtime.clip import read_frames
 
 TOY = Path(__file__).parents[1] / "data" / "bundles" / "toy-ember"
 SMALL = ("--seconds", "1", "--fps", "8", "--height", "64")
 posix = pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -47,16 +53,49 @@ def run(folder: Path, *words: str, model: Path | str = TOY) -> subprocess.Comple
     )
 
 
-def refused(folder: Path, code: int, *words: str, model: Path | str = TOY) -> str:
-    """Run what must fail and return its one line; nothing may be left behind."""
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+@pytest.fixture
+def refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refused:
+    """Run what must fail, in this process, and return its one line; nothing may be left behind."""
+    monkeypatch.chdir(folder)
+
+    def run_here(code: int, *words: str, model: Path | str = TOY) -> str:
+        before = listing(folder)
+        got = main(["animate", *words, "--model", str(model)])
+        out, err = capsys.readouterr()
+        assert (got, out) == (code, ""), err
+        assert err.startswith("reverie: ")
+        assert err.count("\n") == 1, err
+        assert listing(folder) == before
+        return err
+
+    return run_here
+
+
+def listing(folder: Path) -> dict[Path, int]:
+    """Return what is in a folder, and when it was last written to."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "model"),
+    [
+        (2, ["photo.jpg", "--seconds", "nan"], TOY),
+        (3, ["nope.jpg"], TOY),
+        (4, ["photo.jpg"], "nosuch"),
+        (5, ["photo.jpg", "--out", "missing/clip.mp4"], TOY),
+    ],
+)
+def test_the_program_leaves_with_the_code(
+    folder: Path, code: int, words: list[str], model: Path | str
+) -> None:
+    before = listing(folder)
     done = run(folder, *words, model=model)
-    assert done.returncode == code, done.stderr
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert done.stderr.startswith("reverie: ")
     assert done.stderr.count("\n") == 1, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    return done.stderr
+    assert listing(folder) == before
 
 
 def test_the_same_command_works_with_good_input(folder: Path) -> None:
@@ -89,13 +128,13 @@ def huge_png() -> bytes:
     return signature + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_a_photo_that_is_not_there(folder: Path) -> None:
-    assert "nope.jpg" in refused(folder, 3, "nope.jpg")
+def test_a_photo_that_is_not_there(refused: Refused) -> None:
+    assert "nope.jpg" in refused(3, "nope.jpg")
 
 
-def test_a_folder_for_a_photo(folder: Path) -> None:
+def test_a_folder_for_a_photo(folder: Path, refused: Refused) -> None:
     (folder / "photos").mkdir()
-    assert "is a folder" in refused(folder, 3, "photos")
+    assert "is a folder" in refused(3, "photos")
 
 
 @pytest.mark.parametrize(
@@ -103,29 +142,45 @@ def test_a_folder_for_a_photo(folder: Path) -> None:
     [(b"", "empty"), (b"Dear diary,\n" * 50, "not a"), (huge_png(), "100")],
     ids=["empty", "text", "bomb"],
 )
-def test_files_that_are_no_photo(folder: Path, content: bytes, said: str) -> None:
+def test_files_that_are_no_photo(folder: Path, refused: Refused, content: bytes, said: str) -> None:
     (folder / "bad.jpg").write_bytes(content)
-    line = refused(folder, 3, "bad.jpg")
+    line = refused(3, "bad.jpg")
     assert "bad.jpg" in line
     assert said in line
 
 
-def test_a_truncated_photo(folder: Path) -> None:
+def test_a_truncated_photo(folder: Path, refused: Refused) -> None:
     whole = (folder / "photo.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    assert "cut.jpg" in refused(folder, 3, "cut.jpg")
+    assert "cut.jpg" in refused(3, "cut.jpg")
 
 
-def test_a_photo_of_one_pixel(folder: Path) -> None:
+def test_a_photo_of_one_pixel(folder: Path, refused: Refused) -> None:
     Image.new("RGB", (1, 1)).save(folder / "dot.png")
-    assert "1 x 1" in refused(folder, 3, "dot.png")
+    assert "1 x 1" in refused(3, "dot.png")
+
+
+@contextmanager
+def nobody(folder: Path) -> Iterator[None]:
+    """Be a plain user inside: root may read and write everywhere, whatever the modes say."""
+    if os.geteuid() != 0:
+        yield
+        return
+    folder.chmod(0o777)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @posix
-@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may read everything")
-def test_a_photo_that_may_not_be_read(folder: Path) -> None:
+def test_a_photo_that_may_not_be_read(folder: Path, refused: Refused) -> None:
+    shutil.copytree(TOY, folder / "toy")
+    refused(3, "nope.jpg", model="toy")  # loads what a plain user may not be allowed to
     (folder / "photo.jpg").chmod(0)
-    assert "permission" in refused(folder, 3, "photo.jpg")
+    with nobody(folder):
+        assert "permission" in refused(3, "photo.jpg", model="toy")
 
 
 def test_an_animated_gif_works_and_is_told(folder: Path) -> None:
@@ -151,8 +206,8 @@ def test_an_animated_gif_works_and_is_told(folder: Path) -> None:
         *[("--seed", value) for value in ("-1", str(2**63))],
     ],
 )
-def test_impossible_settings(folder: Path, option: str, value: str) -> None:
-    line = refused(folder, 2, "photo.jpg", option, value)
+def test_impossible_settings(refused: Refused, option: str, value: str) -> None:
+    line = refused(2, "photo.jpg", option, value)
     assert option.strip("-") in line
     assert value in line
 
@@ -160,14 +215,14 @@ def test_impossible_settings(folder: Path, option: str, value: str) -> None:
 # ---- models --------------------------------------------------------------------------------------
 
 
-def test_an_unknown_model(folder: Path) -> None:
-    line = refused(folder, 4, "photo.jpg", model="nosuch")
+def test_an_unknown_model(refused: Refused) -> None:
+    line = refused(4, "photo.jpg", model="nosuch")
     assert "nosuch" in line
     assert "ember" in line
 
 
 @pytest.mark.parametrize("check", ["size", "sha256", "missing", "manifest"])
-def test_a_broken_bundle(folder: Path, check: str) -> None:
+def test_a_broken_bundle(folder: Path, refused: Refused, check: str) -> None:
     bundle = shutil.copytree(TOY, folder / "bundle")
     file = bundle / "maps.onnx"
     data = file.read_bytes()
@@ -180,7 +235,7 @@ def test_a_broken_bundle(folder: Path, check: str) -> None:
     else:
         file = bundle / "bundle.json"
         file.write_text(file.read_text(encoding="utf-8")[:100], encoding="utf-8")
-    line = refused(folder, 4, "photo.jpg", *SMALL, model=bundle)
+    line = refused(4, "photo.jpg", *SMALL, model=bundle)
     assert str(file) in line
     assert {"manifest": "JSON"}.get(check, check) in line
 
@@ -188,9 +243,9 @@ def test_a_broken_bundle(folder: Path, check: str) -> None:
 # ---- the clip ------------------------------------------------------------------------------------
 
 
-def test_a_clip_that_exists(folder: Path) -> None:
+def test_a_clip_that_exists(folder: Path, refused: Refused) -> None:
     (folder / "photo.mp4").write_text("mine")
-    assert "--force" in refused(folder, 5, "photo.jpg", *SMALL)
+    assert "--force" in refused(5, "photo.jpg", *SMALL)
     done = run(folder, "photo.jpg", *SMALL, "--force")
     assert done.returncode == 0, done.stderr
     assert sum(1 for _ in read_frames(folder / "photo.mp4")) == 8
@@ -207,16 +262,17 @@ def test_a_clip_that_exists(folder: Path) -> None:
         ("long" * 100 + ".mp4", "too long"),
     ],
 )
-def test_a_clip_that_cannot_be_written(folder: Path, out: str, said: str) -> None:
-    assert said in refused(folder, 5, "photo.jpg", "--out", out)
+def test_a_clip_that_cannot_be_written(refused: Refused, out: str, said: str) -> None:
+    assert said in refused(5, "photo.jpg", "--out", out)
 
 
 @posix
-@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(folder: Path) -> None:
+def test_a_folder_that_may_not_be_written(folder: Path, refused: Refused) -> None:
     (folder / "shut").mkdir()
-    (folder / "shut").chmod(0o500)
-    assert "cannot be written in" in refused(folder, 5, "photo.jpg", "--out", "shut/clip.mp4")
+    (folder / "shut").chmod(0o555)
+    refused(5, "photo.jpg", "--out", "missing/clip.mp4")  # loads what is needed, as above
+    with nobody(folder):
+        assert "cannot be written in" in refused(5, "photo.jpg", "--out", "shut/clip.mp4")
 
 
 @posix

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -11,6 +12,7 @@ import reverie
 from reverie.cli import animate
 from reverie.cli.main import exit_codes, main, one_line
 from reverie.engines.errors import BundleError, MissingPackageError, PhotoError, ReverieError
+from reverie.runtime import pipeline
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +70,7 @@ def test_words_that_are_not_understood(
     [
         (PhotoError("the photo is empty: choose another"), 3, "the photo is empty"),
         (BundleError("broken"), 4, "broken"),
-        (MissingPackageError("pip install 'reverie[cpu]'"), 7, "pip install"),
+        (MissingPackageError("pip install pillow-heif"), 7, "pip install"),
         (MemoryError(), 1, "not enough memory"),
         (KeyboardInterrupt(), 130, "stopped, nothing was written"),
         (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero: this is a fault in Reverie"),
@@ -133,6 +135,52 @@ def test_help_and_mistakes_load_nothing_heavy(tmp_path: Path) -> None:
     )
     done = python("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell that can close streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(tmp_path: Path, closed: str) -> None:
+    code = (
+        "import os, sys; from reverie.cli import animate, main\n"
+        "def tell(arguments):\n"
+        "    print('out'); print('err', file=sys.stderr)\n"
+        "    assert os.open('clip', os.O_CREAT | os.O_WRONLY) > 2\n"
+        "animate.run = tell; sys.argv[1:] = ['animate', 'a.jpg']; main.run()"
+    )
+    line = f'"$0" -W error -c "$1" {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable, code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if ">&-" in closed.split() else "out\n")
+    assert done.stderr == ("" if "2>&-" in closed else "err\n")
+    assert (tmp_path / "clip").exists()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_signal_that_comes_too_late_is_told_truly(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    replaced: bool,
+) -> None:
+    clip = tmp_path / "a.mp4"
+    clip.write_text("an older clip")
+
+    def late(*photo: object, **options: object) -> None:
+        if replaced:
+            (tmp_path / "part").write_text("clip")
+            (tmp_path / "part").replace(clip)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "animate", late)
+    assert main(["animate", "a.jpg", "--out", str(clip), "--force"]) == 130
+    said = f"when {one_line(str(clip))} was already whole" if replaced else "nothing was written"
+    assert capsys.readouterr().err.endswith(f"reverie: stopped, {said}\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

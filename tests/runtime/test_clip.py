@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from reverie.engines.errors import OutputError, ReverieError
 from reverie.runtime import clip as clip_module
-from reverie.runtime.clip import QUALITIES, Frame, check_output, read_frames, write_clip
+from reverie.runtime import output
+from reverie.runtime.clip import Frame, check_output, read_frames, write_clip
 
 WIDTH, HEIGHT = 96, 64
 
@@ -32,16 +34,15 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_flat_patches_come_back_within_two(tmp_path: Path, suffix: str, quality: str) -> None:
+def test_flat_patches_come_back_within_two(tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(1)
     corners = [[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)]
     colours = np.array([*corners, *rng.integers(0, 256, (16, 3))], np.uint8)
     picture = colours.reshape(4, 6, 3).repeat(32, 0).repeat(32, 1)
     path = tmp_path / f"patches{suffix}"
     size = {"width": picture.shape[1], "height": picture.shape[0]}
-    assert write(path, iter([picture] * 4), 4, quality=quality, **size) == 4
+    assert write(path, iter([picture] * 4), 4, **size) == 4
     for frame in read_frames(path):
         assert frame.shape == picture.shape
         middles = [f[12::32, 12::32].astype(int) for f in (frame, picture)]
@@ -112,11 +113,9 @@ def test_other_frames_than_promised_are_refused(tmp_path: Path, frame: Frame) ->
     assert left_in(tmp_path) == []
 
 
-def test_odd_sizes_and_unknown_qualities_are_refused(tmp_path: Path) -> None:
+def test_odd_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="even"):
         write(tmp_path / "clip.mp4", noise(1), 1, width=95)
-    with pytest.raises(ValueError, match="draft, high, best"):
-        write(tmp_path / "clip.mp4", noise(1), 1, quality="fine")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError, MemoryError, GeneratorExit])
@@ -248,6 +247,76 @@ def test_a_folder_without_permission_is_told(
     monkeypatch.setattr("reverie.runtime.output.os.open", refuse)
     with pytest.raises(OutputError, match="cannot be written in"):
         check_output(tmp_path / "clip.mp4")
+
+
+def test_a_clip_that_cannot_be_replaced_is_told_apart_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows has it while a player holds the clip open."""
+    path = tmp_path / "clip.mp4"
+    path.write_text("mine")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError, match="in use or read-only") as caught:
+        write(path, noise(1), 1, force=True)
+    assert "close what plays it" in str(caught.value)
+    assert path.read_text() == "mine"
+    assert left_in(tmp_path) == ["clip.mp4"]
+    path.unlink()
+    with pytest.raises(OutputError, match="cannot be written in"):
+        write(path, noise(1), 1, force=True)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_signal_while_the_name_is_reserved_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    make = output.reserve
+
+    def interrupted(part: Path) -> None:
+        if not before:
+            make(part)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clip_module, "reserve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "clip.mp4", noise(1), 1)
+    assert left_in(tmp_path) == []
+    monkeypatch.setattr(output, "reserve", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check_output(tmp_path / "clip.mp4")
+    assert left_in(tmp_path) == []
+
+
+def test_what_a_killed_render_left_is_swept_after_a_day(tmp_path: Path) -> None:
+    hours = {"000000000000": 23, "0123456789ab": 25, "fedcba987654": 2400, "mine": 25}
+    for name, age in hours.items():
+        part = tmp_path / f".reverie-{name}.part"
+        part.write_bytes(b"half")
+        os.utime(part, (time.time() - age * 3600,) * 2)
+    (tmp_path / ".reverie-aaaaaaaaaaaa.part").mkdir()
+    os.utime(tmp_path / ".reverie-aaaaaaaaaaaa.part", (0, 0))
+    write(tmp_path / "clip.mp4", noise(1), 1)
+    stays = ["000000000000", "aaaaaaaaaaaa", "mine"]
+    assert left_in(tmp_path) == [*(f".reverie-{name}.part" for name in stays), "clip.mp4"]
+
+
+def test_a_signal_while_a_name_is_taken_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_links(monkeypatch)
+
+    def interrupted(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "clip.mp4", noise(1), 1)
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reverie.runtime.drift import Drift
+from reverie.runtime.drift import FASTEST, Drift
 from reverie.runtime.motion import render
 from reverie.runtime.settings import CLASSES, CameraIntent, LightIntent
 from reverie.runtime.spectrum import FREQUENCIES, Spectrum
@@ -83,6 +83,17 @@ def test_the_weightless_copy_is_the_one_that_leaps() -> None:
 
 def test_no_speed_no_drift() -> None:
     assert not drift(0.0).active
+
+
+@pytest.mark.parametrize("water", [0.0, 1.0])
+def test_no_drift_is_faster_than_the_cap(water: float) -> None:
+    fast = drift(40.0, water=water, seconds=2.0)
+    before, now = (fast.at(t).shifts[0] for t in (1.8, 1.81))
+    speed = (now - before)[..., 0] / 0.01
+    usual = FASTEST * min(PICTURE)
+    assert 0.4 * usual < speed.max() < 1.5 * usual  # copies are uneven in pace
+    slow, capped = (drift(v, water=water).at(1.0).shifts[0] for v in (usual, 40.0))
+    np.testing.assert_allclose(capped, slow, atol=1e-4)
 
 
 def test_short_films_of_clouds_are_drawn_once_and_water_twice() -> None:

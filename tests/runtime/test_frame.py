@@ -58,11 +58,6 @@ def test_frames_too_wide_to_encode_are_told() -> None:
         frame_size("4:1", 4320, (100, 100))
 
 
-def test_impossible_margins_are_told() -> None:
-    with pytest.raises(SettingsError, match="margin"):
-        frame_photo(_photo(100, 100), aspect="1:1", height=100, zoom_margin=0.9)
-
-
 def test_a_photo_of_the_frames_size_passes_untouched() -> None:
     photo = _photo(320, 180)
     shot = frame_photo(photo, aspect="photo", height=180)
@@ -172,17 +167,6 @@ def test_continuation_shows_no_ghost_of_a_subject_in_the_middle() -> None:
     assert shot.extended is not None
     beyond = shot.picture[shot.extended == 1]
     assert beyond.max() < 130
-
-
-def test_a_margin_for_the_camera_frames_tighter_within_the_crop() -> None:
-    photo = _photo(640, 360)
-    whole = frame_photo(photo, aspect="16:9", height=180)
-    tight = frame_photo(photo, aspect="16:9", height=180, zoom_margin=0.1)
-    assert tight.crop[2] - tight.crop[0] == pytest.approx(0.9 * 640, abs=2)
-    assert whole.crop[0] <= tight.crop[0] <= tight.crop[2] <= whole.crop[2]
-    box = (0.01, 0.3, 0.2, 0.6)
-    held = frame_photo(photo, aspect="16:9", height=180, zoom_margin=0.1, boxes=[box])
-    assert held.carry_box(Box(*box)).x0 >= 0
 
 
 def test_maps_are_carried_to_the_frame_at_their_own_scale() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from reverie.runtime import lexicon
 from reverie.runtime.prompt import understand
-from reverie.runtime.settings import CLASSES, Settings, Understanding
+from reverie.runtime.settings import CLASSES, LightIntent, Settings, Understanding
 from reverie.runtime.vocabulary import nearest, vocabulary
 
 MOVING = [name for name in CLASSES if name != "static"]
@@ -178,6 +178,53 @@ def test_people_hold_still_unless_asked(prompt: str, people: bool) -> None:
     assert understand(prompt).motion.people is people
 
 
+@pytest.mark.parametrize(
+    ("prompt", "grain", "said"),
+    [
+        ("film grain", 0.5, "light: film grain"),
+        ("grainy", 0.5, "light: film grain"),
+        ("a little grain", 0.25, "light: film grain, a little"),
+        ("slight film grain", 0.25, "light: film grain, slight"),
+        ("light grain", 0.25, "light: film grain, light"),
+        ("strong film grain", 0.75, "light: film grain, strong"),
+        ("very strong grain", 0.975, "light: film grain, very strong"),
+        ("vintage look", 0.5, "light: film grain"),
+        ("like an old film", 0.5, "light: film grain"),
+        ("8mm", 0.5, "light: film grain"),
+        ("shot on Super 8", 0.5, "light: film grain"),
+        ("analog photo", 0.5, "light: film grain"),
+        ("film grain, vintage look", 0.5, "light: film grain"),
+        ("no grain", 0.0, "light: no film grain"),
+        ("without film grain", 0.0, "light: no film grain"),
+        ("no camera movement and film grain", 0.5, "light: film grain"),
+        ("no zoom or grain", 0.0, "light: no film grain"),
+        ("vintage car", 0.0, ""),
+        ("her vintage dress flutters", 0.0, ""),
+        ("the grain sways", 0.0, ""),
+        ("brain", 0.0, ""),
+        ("leaves move", 0.0, ""),
+    ],
+)
+def test_grain(prompt: str, grain: float, said: str) -> None:
+    found = understand(prompt)
+    assert found.light.grain == grain
+    assert found.light.kind is None
+    assert [line for line in found.understood if "grain" in line and "light" in line] == (
+        [said] if said else []
+    )
+    assert "grain" not in found.unused
+
+
+def test_grain_leaves_light_and_motion_as_they_are() -> None:
+    found = understand("soft golden light with film grain, slight leaf movement, slow zoom")
+    assert (found.light.kind, found.light.strength, found.light.grain) == ("golden", 0.6, 0.5)
+    assert found.motion.gains == only(plant=0.5)
+    assert found.camera.move == "push"
+    assert found.unused == ()
+    assert understand("moonlight film grain leaves sway").light == LightIntent("moon", grain=0.5)
+    assert understand("the grain sways in the wind").motion.gains["plant"] == 1
+
+
 def test_words_that_mean_nothing_here_are_handed_back() -> None:
     found = understand("cinematic 4K masterpiece, gentle breeze, rain, rain in the golden reeds")
     assert found.unused == ("cinematic", "4K", "masterpiece", "rain", "golden")
@@ -239,6 +286,7 @@ def test_any_words_in_any_order_stay_within_bounds() -> None:
         found = understand(prompt)
         values: list[Any] = [found.camera.pace, found.camera.strength, found.light.strength]
         values += [found.motion.amount, found.motion.wind, *found.motion.gains.values()]
+        assert 0 <= found.light.grain <= 1, prompt
         assert all(0 <= value <= 2 for value in values), prompt
         assert found == understand(prompt)
 

@@ -40,8 +40,7 @@ def test_a_class_the_prompt_holds_down_holds() -> None:
 
 def test_a_face_holds_whatever_the_maps_say() -> None:
     regions = empty_regions()
-    points = np.zeros((5, 2), np.float32)
-    regions.faces.append(Face(Box(0.4, 0.3, 0.6, 0.7), 0.95, points))
+    regions.faces.append(Face(Box(0.4, 0.3, 0.6, 0.7), 0.95))
     for motion in (MotionIntent(), MotionIntent(people=True)):
         held = steer.hold_still(all_of("plant"), regions, motion)
         assert held[16:32, 28:36].min() > 0.999
@@ -100,7 +99,6 @@ def test_the_camera_leans_to_the_largest_face_then_to_the_subject() -> None:
     x, y = steer.focus(regions)
     assert x > 0.6
     assert y == pytest.approx(0.5)
-    points = np.zeros((5, 2), np.float32)
-    regions.faces.append(Face(Box(0.1, 0.1, 0.2, 0.2), 0.9, points))
-    regions.faces.append(Face(Box(0.2, 0.3, 0.6, 0.7), 0.8, points))
+    regions.faces.append(Face(Box(0.1, 0.1, 0.2, 0.2), 0.9))
+    regions.faces.append(Face(Box(0.2, 0.3, 0.6, 0.7), 0.8))
     assert steer.focus(regions) == (pytest.approx(0.4), pytest.approx(0.5))

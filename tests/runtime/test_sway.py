@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 from reverie.runtime.spectrum import FREQUENCIES, Spectrum
 from reverie.runtime.sway import Sway
 
@@ -40,6 +41,21 @@ def test_the_loops_frequencies_fit_the_film() -> None:
         assert turns.min() >= 1.0
         np.testing.assert_allclose(looped.at(seconds), 0.0, atol=1e-3)
         assert not looped.at(0.0).any()
+
+
+def rms_speed(seconds: float) -> float:
+    """Pixels a second over a loop and over the picture."""
+    looped = sway(seconds, loop=True)
+    gain = cv2.resize(looped.gain, (48, 36), interpolation=cv2.INTER_AREA)[..., None]
+    times = np.linspace(0, seconds, round(seconds * 60) + 1)
+    steps = np.diff(np.stack([looped.at(float(t)) * gain for t in times]), axis=0)
+    return float(np.sqrt(np.square(steps / times[1]).sum(-1).mean()))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_a_short_loop_is_no_faster_than_a_long_one(seconds: float) -> None:
+    usual = rms_speed(10.0)
+    assert 0.5 * usual < rms_speed(seconds) <= 1.2 * usual
 
 
 def test_wild_spectra_neither_fold_nor_tear() -> None:

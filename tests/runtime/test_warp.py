@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from reverie.engines.errors import EngineError
 from reverie.runtime.warp import GraphWarp, OpenCvWarp, choose_warp, refine
 
+PHOTO = Path(__file__).parents[1] / "data" / "photos" / "tea-gardens.jpg"
 HEIGHT, WIDTH = 90, 128
 
 
@@ -16,18 +21,29 @@ def picture() -> np.ndarray:
     return rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def maps(reach: float) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+def maps(height: int, width: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     map_x, map_y = x + reach * np.sin(y / 9), y + reach * np.cos(x / 11)
-    # OpenCV before 5.0 reads at multiples of 1/32, here of the half-pixel grid.
-    return (np.round(m * 64) / 64 for m in (map_x.astype(np.float32), map_y.astype(np.float32)))
+    return map_x.astype(np.float32), map_y.astype(np.float32)
+
+
+def both_ways(picture: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    map_x, map_y = maps(*picture.shape[:2], reach)
+    with closing(OpenCvWarp(picture)) as one, closing(GraphWarp(picture, "cpu")) as other:
+        return one.warp(map_x, map_y).astype(int), other.warp(map_x, map_y).astype(int)
 
 
 @pytest.mark.parametrize("reach", [0.7, 5.0, 20.0])
 def test_both_ways_give_the_same_frame(picture: np.ndarray, reach: float) -> None:
-    map_x, map_y = maps(reach)
-    one = OpenCvWarp(picture).warp(map_x, map_y).astype(int)
-    other = GraphWarp(picture, "cpu").warp(map_x, map_y).astype(int)
+    one, other = both_ways(picture, reach)
+    assert np.abs(one - other).max() <= 1
+    assert (one != other).mean() < 0.01
+
+
+@pytest.mark.parametrize("reach", [0.37, 6.1])
+def test_both_ways_give_the_same_frame_of_a_photo(reach: float) -> None:
+    with Image.open(PHOTO) as image:
+        one, other = both_ways(np.asarray(image.convert("RGB")), reach)
     assert np.abs(one - other).max() <= 1
     assert (one != other).mean() < 0.01
 
@@ -35,7 +51,8 @@ def test_both_ways_give_the_same_frame(picture: np.ndarray, reach: float) -> Non
 @pytest.mark.parametrize("way", [OpenCvWarp, lambda p: GraphWarp(p, "cpu")])
 def test_standing_still_is_exact(picture: np.ndarray, way: type) -> None:
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    frame = way(picture).warp(x, y)
+    with closing(way(picture)) as opened:
+        frame = opened.warp(x, y)
     assert frame.dtype == np.uint8
     assert np.array_equal(frame, picture)
 
@@ -63,7 +80,8 @@ def test_a_slow_camera_does_not_breathe_between_sharp_and_soft() -> None:
     assert min(contrast) > 0.9 * max(contrast)
 
 
-def test_the_way_is_chosen_by_device(picture: np.ndarray) -> None:
-    assert isinstance(choose_warp(picture, "cpu"), OpenCvWarp)
+def test_opencv_draws_and_unknown_devices_are_told(picture: np.ndarray) -> None:
+    for device in ("cpu", "auto"):
+        assert isinstance(choose_warp(picture, device), OpenCvWarp)
     with pytest.raises(EngineError, match="toaster"):
         choose_warp(picture, "toaster")

@@ -57,6 +57,21 @@ def test_every_path_is_smooth(move: str | None, loop: bool) -> None:
         assert np.abs(speed[0]).max() < 0.002  # it sets off slowly
 
 
+@pytest.mark.parametrize("move", MOVES)
+def test_a_short_loop_does_not_shake(move: str | None) -> None:
+    lens = Lens(bumpy_depth(), GRID, PICTURE)
+
+    def speed(seconds: float) -> float:
+        camera = Camera(CameraIntent(move), seconds=seconds, loop=True)  # type: ignore[arg-type]
+        times = np.linspace(0, seconds, round(40 * seconds) + 1)
+        path = np.stack([np.stack(lens.offsets(camera.view(float(t)))) for t in times])
+        return float(np.sqrt(np.square(np.diff(path, axis=0) / times[1]).sum(1).mean()))
+
+    usual = speed(4.0)
+    for seconds in (0.5, 1.0, 2.0):
+        assert speed(seconds) <= 1.2 * usual
+
+
 def test_a_push_goes_in_and_holds_its_breath() -> None:
     camera = Camera(None, seconds=10)
     zooms = [camera.view(t).zoom for t in (0, 2.5, 5, 7.5, 9.5, 10)]

@@ -44,7 +44,7 @@ def test_a_loop_returns_to_its_start(kind: str | None, picture: np.ndarray) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_strobes(kind: str | None, picture: np.ndarray) -> None:
-    frames = np.stack([light(kind, 1.5).shine(picture, i / 24) for i in range(0, 240, 2)])
+    frames = np.stack([light(kind, 2.0).shine(picture, i / 24) for i in range(0, 240, 2)])
     levels = frames.mean((1, 2, 3)) / 255
     assert np.abs(np.diff(levels)).max() < 0.02  # of full brightness, in a twelfth of a second
     turns = np.diff(np.sign(np.diff(levels)[np.abs(np.diff(levels)) > 1e-3]))
@@ -107,6 +107,32 @@ def test_flames_flicker_and_the_rest_does_not(picture: np.ndarray) -> None:
     )
     assert change[32:48, 16:32].mean() > 3 * change[:, 80:].mean()
     assert change[32:48, 16:32].mean() > 0.3
+
+
+def test_none_leaves_even_a_flame_alone(picture: np.ndarray) -> None:
+    asked = light("none", flame=np.ones((18, 24), np.float32))
+    assert np.array_equal(asked.shine(picture, 5.0), picture)
+
+
+def test_strength_counts_up_to_two(picture: np.ndarray) -> None:
+    warmth = [
+        np.diff(light("golden", s).shine(picture, 9.0).astype(float)[..., ::2].mean((0, 1)))[0]
+        for s in (1.0, 1.5, 2.0)
+    ]
+    assert warmth[0] > warmth[1] + 2 > warmth[2] + 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_loop_does_not_flash(kind: str | None, picture: np.ndarray) -> None:
+    def quickest(seconds: float) -> float:
+        asked = light(kind, seconds=seconds, loop=True)
+        times = np.linspace(0, seconds, round(48 * seconds) + 1)
+        levels = np.array([asked.shine(picture, float(t)).mean() for t in times])
+        return float(np.abs(np.diff(levels)).max() / times[1])
+
+    usual = quickest(5.0)
+    for seconds in (0.5, 1.0, 2.0):
+        assert quickest(seconds) <= 1.25 * usual + 0.5
 
 
 def test_frames_in_frames_out(picture: np.ndarray) -> None:

@@ -1,0 +1,43 @@
+"""The documents say what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from reverie.cli.main import exit_codes, parser
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CHANGELOG.md",
+        "benchmarks/README.md",
+        "runtime/bundles/ember/MODEL_CARD.md",
+    )
+]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = path.read_text()
+    assert "@@" not in text
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_the_readme_names_every_option_and_no_other() -> None:
+    readme = (ROOT / "README.md").read_text()
+    actions = parser()._subparsers._group_actions[0].choices["animate"]._actions  # type: ignore[union-attr,index]
+    options = {o for action in actions for o in action.option_strings if o.startswith("--")}
+    named = set(re.findall(r"`(--[a-z]+)", readme)) | set(re.findall(r" (--[a-z]+)", readme))
+    assert options - {"--help"} <= named
+    assert named <= options | {"--version"}
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for code in re.findall(r"^  (\d+)", exit_codes(), re.MULTILINE):
+        assert re.search(rf"\| .*\b{code}\b.* \|", readme), code
