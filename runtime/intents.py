@@ -157,7 +157,8 @@ class Requests:
         self.used |= {token.place for token in part.tokens if token.kind not in ("unknown", *but)}
 
     def _say(self, what: str, *words: str) -> None:
-        self._understood.append(f"{what}: {', '.join(word for word in words if word)}")
+        said = ", ".join(word for word in words if word)
+        self._understood.append(f"{what}: {said}" if said else what)
 
     # ---- camera ----------------------------------------------------------------------------------
 

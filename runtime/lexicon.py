@@ -284,7 +284,7 @@ ORDINARY = _words(
     "frame weather waiter plane plate planet glass house horse shape shore snore rider ground "
     "brand bread beach window winter wonder weaver flavor flesh floor class crowd crown closed "
     "stone store story steel stare state later letter latter mother brother mountain "
-    "grins vantage analogy analogies "
+    "grins vantage analogy analogies black "
     "sand standing handheld parent patient painting printing pointing smile smiling father feather"
 )
 """Ordinary words a slip of the keyboard must not be read into."""

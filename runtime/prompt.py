@@ -169,7 +169,8 @@ def _grain(token: Token, following: list[Token]) -> Token:
     word = token.text.lower()
     if word in lex.GRAIN_ADJECTIVES and after.kind in {*SUBJECT, "unknown"}:
         return replace(token, kind="unknown")
-    if word in lex.CROP and after.kind in {"stir", "wind"}:
+    sways = after.kind in {"stir", "wind"} or after.text.lower() in ("field", "fields")
+    if word in lex.CROP and sways:
         return replace(token, kind="subject", value="plant")
     return token
 

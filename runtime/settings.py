@@ -221,7 +221,7 @@ def _number(owner: object, field_name: str, low: float, high: float, called: str
 def _shown(value: object) -> str:
     """Return a value for a message, short, whatever it is."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(float(value))  # NumPy's too
     try:
         text = repr(value)
     except Exception:  # an int of thousands of digits has none

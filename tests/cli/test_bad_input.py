@@ -61,13 +61,13 @@ def refused(
     monkeypatch.chdir(folder)
 
     def run_here(code: int, *words: str, model: Path | str = TOY) -> str:
-        before = listing(folder)
+        before = listing(Path())
         got = main(["animate", *words, "--model", str(model)])
         out, err = capsys.readouterr()
         assert (got, out) == (code, ""), err
         assert err.startswith("reverie: ")
         assert err.count("\n") == 1, err
-        assert listing(folder) == before
+        assert listing(Path()) == before
         return err
 
     return run_here

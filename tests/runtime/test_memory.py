@@ -19,7 +19,7 @@ def test_a_child_does_not_report_what_its_parent_held(tmp_path: Path) -> None:
     parent = (
         "import subprocess, sys; held = bytearray(400_000_000);"
         "held[::4096] = b'x' * len(held[::4096]);"
-        f"subprocess.run([sys.executable, '-c', {TELL!r}], check=True, close_fds=True)"
+        f"subprocess.run([sys.executable, '-c', {TELL!r}], check=True)"
     )
     assert 1_000_000 < _told_by(parent) < 150_000_000
 

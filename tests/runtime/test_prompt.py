@@ -160,6 +160,7 @@ def test_wind() -> None:
     assert understand("storm").motion.wind == 2
     assert understand("no wind").motion.wind == 0
     assert understand("wind").motion.wind == 1
+    assert understand("wind").understood == ("wind",)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,7 @@ def test_people_hold_still_unless_asked(prompt: str, people: bool) -> None:
         ("vintage car", 0.0, ""),
         ("her vintage dress flutters", 0.0, ""),
         ("the grain sways", 0.0, ""),
+        ("grain field in the wind", 0.0, ""),
         ("brain", 0.0, ""),
         ("leaves move", 0.0, ""),
     ],
@@ -239,7 +241,9 @@ def test_slips_of_the_keyboard_are_forgiven_and_told() -> None:
     assert found.unused == ()
 
 
-@pytest.mark.parametrize("word", ["frame", "planet", "glass", "weather", "house", "mountain"])
+@pytest.mark.parametrize(
+    "word", ["black", "frame", "planet", "glass", "weather", "house", "mountain"]
+)
 def test_ordinary_words_are_not_bent(word: str) -> None:
     assert understand(word) == Understanding(unused=(word,))
 
