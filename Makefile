@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.cpu
-	$(RUN)/reverie animate tests/data/photos/lake-sherburne.jpg --out demo.mp4 --force
+	$(RUN)/reverie animate tests/data/demo.jpg --out demo.mp4 --force
 
 test: $(VENV)/.test
 	$(RUN)/ruff check .
