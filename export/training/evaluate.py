@@ -274,7 +274,13 @@ def main() -> None:
     """Command line; see --help."""
     parser = argparse.ArgumentParser(description="Measure ember on held-out scenes.")
     parser.add_argument("--checkpoint", type=Path, required=True, help="ember.safetensors")
-    parser.add_argument("--data", type=Path, required=True, help="folder of held-out shards")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        help="folder of held-out shards, or one shard; may be given again",
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--limit", type=int, default=80, help="scenes a shard")
     parser.add_argument("--steps", type=int, default=10)
@@ -284,7 +290,9 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     cv2.setNumThreads(asked.threads)
     maps, denoiser = load_checkpoint(asked.checkpoint)
-    shards = sorted(asked.data.glob("shard-????"))
+    shards = [
+        shard for folder in asked.data for shard in (sorted(folder.glob("shard-????")) or [folder])
+    ]
     scenes = look(maps, denoiser, shards, limit=asked.limit, steps=asked.steps, shift=asked.shift)
     report = evaluate(scenes)
     asked.out.write_text(json.dumps(report, indent=1) + "\n")
