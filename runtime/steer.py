@@ -28,6 +28,29 @@ SUBJECT_LEAVE = 0.35
 WIND_BLOWN = ("plant", "sky", "cloth", "flame")
 
 
+def green_is_leaves(classes: Map, drift: Map, picture: NDArray[np.uint8]) -> tuple[Map, Map]:
+    """Take water and sky for plants where the picture is as green as only leaves and grass are.
+
+    classes (6, h, w), drift (1, h, w), picture uint8 (H, W, 3). A sunlit lawn or a tea garden has
+    the texture of ripples, and must never flow. Leaves reflect little blue and less red than green
+    (the excess green of remote sensing, Woebbecke et al., 1995); water, even a green lake or one at
+    sunset, has as much blue as red, or more red than green. Returns both, mended.
+    """
+    size = classes.shape[2], classes.shape[1]
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32) + 1.0
+    red, green, blue = np.moveaxis(small / small.sum(-1, keepdims=True), -1, 0)
+    leafy = smoothstep((green - blue - np.float32(0.15)) / 0.12) * smoothstep(
+        (green - red + np.float32(0.02)) / 0.06
+    )
+    leafy = np.asarray(cv2.GaussianBlur(leafy, (0, 0), size[1] / 60), np.float32)
+    mended = classes.copy()
+    for name in ("water", "sky"):
+        taken = leafy * _class(classes, name)
+        mended[CLASSES.index(name)] -= taken
+        mended[CLASSES.index("plant")] += taken
+    return mended, np.asarray(drift * (1 - leafy), np.float32)
+
+
 def hold_still(classes: Map, regions: Regions, motion: MotionIntent) -> Map:
     """Say what must hold still: what is static, people, the subject, and what nobody asked for.
 

@@ -18,6 +18,17 @@ def coordinates(like: Tensor) -> Tensor:
     )
 
 
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each place of a map (B,C,h,w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class Block(nn.Module):
     """Depthwise 5x5, then two pointwise layers, added to the input (after ConvNeXt, Liu 2022).
 
@@ -27,7 +38,7 @@ class Block(nn.Module):
     def __init__(self, channels: int, *, embedding: int = 0, expand: int = 2) -> None:
         super().__init__()
         self.spread = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.norm = nn.GroupNorm(1, channels) if embedding else nn.BatchNorm2d(channels)
+        self.norm = ChannelNorm(channels) if embedding else nn.BatchNorm2d(channels)
         self.rise = nn.Conv2d(channels, channels * expand, 1)
         self.fall = nn.Conv2d(channels * expand, channels, 1)
         self.modulate = nn.Linear(embedding, 2 * channels) if embedding else None

@@ -17,7 +17,7 @@ from .blocks import Attention, Block, coordinates
 from .maps import FEATURES
 
 LATENTS = 34  # 8 frequencies x (x re, x im, y re, y im), then the drift's direction
-_WIDTH, _DEEP, _EMBEDDING = 112, 208, 128
+_WIDTH, _DEEP, _EMBEDDING = 112, 192, 128
 
 
 class EmberDenoiser(nn.Module):
@@ -40,12 +40,12 @@ class EmberDenoiser(nn.Module):
         )
         self.take = nn.Conv2d(LATENTS, _WIDTH, 1)
         self.condition = nn.Conv2d(FEATURES + 10, _WIDTH, 1)
-        self.down = nn.ModuleList(Block(_WIDTH, embedding=_EMBEDDING) for _ in range(2))
+        self.down = nn.ModuleList(Block(_WIDTH, embedding=_EMBEDDING) for _ in range(1))
         self.shrink = nn.Conv2d(_WIDTH, _DEEP, 2, 2)
         self.deep = nn.ModuleList(Block(_DEEP, embedding=_EMBEDDING) for _ in range(4))
-        self.mix = nn.ModuleList(Attention(_DEEP) for _ in range(4))
+        self.mix = nn.ModuleList(Attention(_DEEP, heads=6) for _ in range(2))
         self.grow = nn.Conv2d(_DEEP, _WIDTH, 1)
-        self.up = nn.ModuleList(Block(_WIDTH, embedding=_EMBEDDING) for _ in range(3))
+        self.up = nn.ModuleList(Block(_WIDTH, embedding=_EMBEDDING) for _ in range(2))
         self.out = nn.Conv2d(_WIDTH, LATENTS, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -66,8 +66,10 @@ class EmberDenoiser(nn.Module):
         for block in self.down:
             x = block(x, embedding)
         deep = self.shrink(x)
-        for block, attention in zip(self.deep, self.mix, strict=True):
-            deep = attention(block(deep, embedding))
+        for index, attention in enumerate(self.mix):
+            for block in self.deep[2 * index : 2 * index + 2]:
+                deep = block(deep, embedding)
+            deep = attention(deep)
         lifted = F.interpolate(
             self.grow(deep), scale_factor=2.0, mode="bilinear", align_corners=False
         )

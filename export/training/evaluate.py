@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...runtime.spectrum import assemble
+from .baselines import picture_energies, smooth_random
 from .checkpoint import load_checkpoint
 from .denoiser import EmberDenoiser, sample_latents
 from .maps import CLASSES, EmberMaps
@@ -110,14 +111,7 @@ def amplitude_scores(scenes: list[Scene]) -> dict[str, list[Array]]:
     scores: dict[str, list[Array]] = {}
     for scene in scenes:
         height, width = scene.classes.shape
-        grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        slope = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-        mean = cv2.GaussianBlur(grey, (0, 0), 4)
-        texture = np.sqrt(np.maximum(cv2.GaussianBlur(grey * grey, (0, 0), 4) - mean * mean, 0))
-        slope, texture = (
-            cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-            for part in (slope, texture)
-        )
+        slope, texture = picture_energies(scene.image)
         by_class = np.tensordot(means, scene.probabilities, 1)
         for name, score in (
             ("ember, regressed amplitude", np.sqrt(np.square(scene.amplitude).sum(0))),
@@ -196,17 +190,6 @@ def _pearson(truth: Array, guess: Array) -> float:
     return float(np.corrcoef(truth, guess)[0, 1])
 
 
-def smooth_random(scene: Scene, seed: int) -> Array:
-    """The simple rival: smooth random phases x the regressed amplitude, (32,h,w)."""
-    random = np.random.default_rng(seed)
-    height, width = scene.classes.shape
-    fields = random.standard_normal((height // 16 + 1, width // 16 + 1, 32)).astype(np.float32)
-    waves = cv2.resize(fields, (width, height), interpolation=cv2.INTER_CUBIC)
-    swing = waves.transpose(2, 0, 1).reshape(8, 4, height, width)
-    size = np.sqrt(np.square(swing).sum(1).mean((1, 2)) / 2)[:, None, None, None]
-    return (swing / size * scene.amplitude[:, None]).reshape(32, height, width)
-
-
 def drift_table(scenes: list[Scene]) -> dict[str, float]:
     """AUC and Pearson of drift speed, its energy against truth, and how well directions agree."""
     true = np.concatenate([np.hypot(*s.true_drift)[s.valid] for s in scenes])
@@ -234,7 +217,7 @@ def evaluate(scenes: list[Scene]) -> dict[str, object]:
     tables = {
         "ember, sampled": phases([s.sampled for s in scenes]),
         "smooth random phases x regressed amplitude": phases(
-            [smooth_random(s, index) for index, s in enumerate(scenes)]
+            [smooth_random(s.amplitude, index) for index, s in enumerate(scenes)]
         ),
         "truth": phases(truth),
     }

@@ -234,7 +234,12 @@ def main() -> None:
     shards = Shards(groups, asked.prepared, frozenset(filter(None, asked.skip.split(","))))
     if not shards.refresh():
         parser.error("no whole shard lies in any --data folder; make scenes first")
-    scenes = gather(maps, shards, asked.scenes, asked.seed)
+    kept = asked.out / "scenes.pt"
+    if kept.exists():
+        scenes = [Scenes(*parts) for parts in torch.load(kept, weights_only=True)]
+    else:
+        scenes = gather(maps, shards, asked.scenes, asked.seed)
+        torch.save([(s.features, s.latents, s.counts) for s in scenes], kept)
     trainer = Trainer(asked.seed, asked.rate)
     checkpoint = asked.out / "denoiser.pt"
     if checkpoint.exists():

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.device import Device
+from ...engines.engine import Engine
 from ...engines.errors import BundleError
 from ..bundle import MANIFEST, Bundle
 from ..denoise import denoise
@@ -28,7 +29,7 @@ from ..schedule import schedule_from_manifest
 from ..settings import CLASSES, MotionIntent, Settings, Understanding
 from ..spectrum import assemble
 from ..stages import Stages
-from ..steer import focus, hold_still, scale_motion, scene_depth
+from ..steer import focus, green_is_leaves, hold_still, scale_motion, scene_depth
 from ..take import Take
 
 Map = NDArray[np.float32]
@@ -49,6 +50,8 @@ class Traits:
     """Pixels that `maps` was trained on; a picture is brought near that, in its own aspect."""
     multiple: int
     """Sides of the input of `maps` are multiples of this."""
+    looks: tuple[float, ...]
+    """Sizes at which `maps` looks at a picture, 1 its own; what it says is averaged."""
     motion: float
     """The setting `motion` at which things move as far as the model says."""
 
@@ -74,6 +77,13 @@ class Traits:
             isinstance(f, int | float) and 0 < f < 60 for f in frequencies
         ):
             raise _broken(bundle, "motion", "frequencies", "a list in Hz", frequencies)
+        looks = motion.get("looks", [1.0])
+        if (
+            not isinstance(looks, list)
+            or not looks
+            or not all(isinstance(x, int | float) and 0.5 <= x <= 4 for x in looks)
+        ):
+            raise _broken(bundle, "motion", "looks", "a list of sizes from 0.5 to 4", looks)
         channels = int(number("latents", "channels", 6, 4096))
         if channels != 4 * len(frequencies) + 2:
             expected = f"4 for each of {len(frequencies)} frequencies and 2"
@@ -83,6 +93,7 @@ class Traits:
             frequencies=tuple(float(f) for f in frequencies),
             area=int(number("limits", "picture_area", 4096, 2**24)),
             multiple=int(number("limits", "picture_multiple", 1, 256)),
+            looks=tuple(float(x) for x in looks),
             motion=number("defaults", "motion", 0.01, 1.0),
         )
 
@@ -205,23 +216,56 @@ def predict_maps(
     device: Device | str = "auto",
     motion: MotionIntent | None = None,
 ) -> Maps:
-    """Run the maps network on a framed picture and say, with what was found there, what holds."""
-    size = input_size(picture.shape[1], picture.shape[0], Traits.of(bundle))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    image = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    """Run the maps network on a framed picture and say, with what was found there, what holds.
+
+    The network looks several times, at several sizes and mirrored, and the looks are averaged; the
+    denoiser is told what the first one saw.
+    """
+    traits = Traits.of(bundle)
     with bundle.open("maps", device=device) as engine:
-        out = {n: np.asarray(v, np.float32) for n, v in engine.run({"image": image}).items()}
-    classes = out["classes"][0]
+        looks = [
+            run_maps(engine, picture, traits, scale=scale, mirrored=mirrored)
+            for scale in traits.looks
+            for mirrored in (False, True)
+        ]
+    features = looks[0]["features"]
+    size = looks[0]["classes"].shape[3], looks[0]["classes"].shape[2]
+    classes, amplitude, drift = (
+        np.asarray(np.mean([_resized(one[name][0], size) for one in looks], axis=0), np.float32)
+        for name in ("classes", "amplitude", "drift")
+    )
+    classes, drift = green_is_leaves(classes, drift, picture)
     return Maps(
         classes=classes,
-        amplitude=out["amplitude"][0],
-        drift=out["drift"][0],
-        features=out["features"],
+        amplitude=amplitude,
+        drift=drift,
+        features=features,
         hold=hold_still(classes, regions, motion or MotionIntent()),
         people=regions.people,
         subject=regions.subject,
         depth=regions.depth,
     )
+
+
+def run_maps(
+    engine: Engine, picture: Pixels, traits: Traits, *, scale: float = 1.0, mirrored: bool = False
+) -> dict[str, Map]:
+    """Run the maps network on a picture brought to `scale` times its own size, mirrored or not.
+
+    The maps come back as the picture lies, whichever way the network saw it.
+    """
+    area = round(traits.area * scale * scale)
+    size = input_size(picture.shape[1], picture.shape[0], replace(traits, area=area))
+    how = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_LINEAR
+    small = cv2.resize(picture, size, interpolation=how)
+    if mirrored:
+        small = small[:, ::-1]
+    image = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    found = engine.run({"image": image})
+    return {
+        name: np.ascontiguousarray(value[..., ::-1] if mirrored else value, np.float32)
+        for name, value in found.items()
+    }
 
 
 def input_size(width: int, height: int, traits: Traits) -> tuple[int, int]:
@@ -268,6 +312,14 @@ def sample_latents(
             return np.asarray(out["velocity"], np.float32)
 
         return denoise(step, noise * np.float32(schedule.initial_noise), schedule)
+
+
+def _resized(maps: Map, size: tuple[int, int]) -> Map:
+    """(C, h, w) maps at another, no larger (width, height)."""
+    if maps.shape[:0:-1] == size:
+        return maps
+    planes = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in maps]
+    return np.asarray(np.stack(planes), np.float32)
 
 
 def _broken(

@@ -102,3 +102,27 @@ def test_the_camera_leans_to_the_largest_face_then_to_the_subject() -> None:
     regions.faces.append(Face(Box(0.1, 0.1, 0.2, 0.2), 0.9))
     regions.faces.append(Face(Box(0.2, 0.3, 0.6, 0.7), 0.8))
     assert steer.focus(regions) == (pytest.approx(0.4), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("colour", "leaves"),
+    [
+        ((90, 125, 40), True),  # a lawn
+        ((110, 160, 20), True),  # tea in the sun
+        ((60, 110, 95), False),  # a green lake
+        ((200, 150, 60), False),  # water at sunset
+        ((110, 112, 90), False),  # a muddy river
+        ((120, 170, 220), False),  # the sky
+    ],
+)
+def test_what_is_green_as_grass_never_flows(colour: tuple[int, int, int], leaves: bool) -> None:
+    picture = np.full((96, 128, 3), colour, np.uint8)
+    drift = np.full((1, 48, 64), 0.01, np.float32)
+    classes, kept = steer.green_is_leaves(all_of("water"), drift, picture)
+    np.testing.assert_allclose(classes.sum(0), 1, atol=1e-5)
+    if leaves:
+        assert classes[CLASSES.index("plant")].min() > 0.9
+        assert kept.max() < 0.001
+    else:
+        assert classes[CLASSES.index("water")].min() > 0.9
+        assert kept.min() > 0.009

@@ -85,6 +85,8 @@ def test_trained_sizes_are_kept(toy: Bundle) -> None:
         ("motion", "frequencies", [9, "x"]),
         ("motion", "frequencies", None),
         ("motion", "classes", ["static"]),
+        ("motion", "looks", []),
+        ("motion", "looks", [9]),
         ("limits", "picture_area", -1),
         ("limits", "picture_multiple", 0),
     ],
@@ -106,3 +108,27 @@ def test_frequencies_come_from_the_bundle(toy_bundle: Path) -> None:
     manifest["motion"]["frequencies"] = [0.1 * (k + 1) for k in range(8)]
     path.write_text(json.dumps(manifest))
     assert ember.Traits.of(load_bundle(toy_bundle)).frequencies[7] == pytest.approx(0.8)
+
+
+def test_a_mirrored_look_lies_as_the_picture_does(toy: Bundle) -> None:
+    pixels = picture("lake-sherburne")
+    with toy.open("maps", device="cpu") as engine:
+        traits = ember.Traits.of(toy)
+        seen = ember.run_maps(engine, pixels, traits)["classes"]
+        mirrored = ember.run_maps(engine, pixels, traits, mirrored=True)["classes"]
+        flipped = ember.run_maps(engine, pixels[:, ::-1], traits)["classes"]
+    np.testing.assert_allclose(mirrored, flipped[..., ::-1], atol=0.02)
+    assert np.abs(seen - mirrored).mean() < np.abs(seen - mirrored[..., ::-1]).mean()
+
+
+def test_larger_looks_are_averaged_at_the_first_ones_size(toy_bundle: Path) -> None:
+    path = toy_bundle / "bundle.json"
+    manifest = json.loads(path.read_text())
+    sizes = []
+    for looks in ([1.0], [1.0, 1.4, 2.0]):
+        manifest["motion"]["looks"] = looks
+        path.write_text(json.dumps(manifest))
+        maps = ember.analyse(load_bundle(toy_bundle), picture("tea-gardens"), device="cpu")
+        sizes.append((maps.classes.shape, maps.amplitude.shape, maps.drift.shape))
+        np.testing.assert_allclose(maps.classes.sum(0), 1, atol=1e-3)
+    assert sizes[0] == sizes[1]
