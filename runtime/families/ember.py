@@ -36,6 +36,9 @@ Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 HELPERS = ("faces", "people", "subject", "depth")
+SKY_SWAY = 0.25
+"""Share of its predicted swing that the sky keeps: clouds drift; trained scenes let them sway more
+than real ones do, as a clip of the sea under clouds showed."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,7 @@ def predict_maps(
         for name in ("classes", "amplitude", "drift")
     )
     classes, drift = green_is_leaves(classes, drift, picture)
+    amplitude = amplitude * (1 - (1 - SKY_SWAY) * classes[CLASSES.index("sky")])
     return Maps(
         classes=classes,
         amplitude=amplitude,
