@@ -20,6 +20,8 @@ Array = NDArray[np.float32]
 FREQUENCIES = (0.15, 0.3, 0.45, 0.75, 1.05, 1.35, 1.65, 1.95)  # Hz; a 20/3 s clip loops all but .75
 CAP = 0.015  # the most rms displacement anywhere, fraction of the shorter side
 _CELLS = 1.5  # latent cells over which the sampled swing is brought to unit size
+_SOFTEN = 0.5  # latent cells: neighbours then agree as much as in scenes of known motion
+_GAIN = 1.2  # gives back what bringing to unit size and the floor below take away
 _FLOOR = 0.15  # below this the sample is taken to say "still" and is not blown up
 
 
@@ -82,11 +84,11 @@ def assemble(
             f"drift {drift.shape[1:]}; all come from one run of the maps network"
         )
     sigma = _CELLS * height / latents.shape[1]
-    grown = _resize(latents, height, width)
+    grown = _resize(_blur(latents, _SOFTEN), height, width)
 
     sampled = grown[:-2].reshape(count, 4, height, width)
     local: Array = np.sqrt(_blur(np.square(sampled).sum(1) / 2, sigma))
-    swing = sampled * (amplitude / (local + _FLOOR))[:, None]
+    swing = sampled * (_GAIN * amplitude / (local + _FLOOR))[:, None]
     total = np.sqrt(np.square(swing).sum((0, 1)) / 2)
     swing *= np.minimum(1.0, cap / np.maximum(total, 1e-9)).astype(np.float32)
 

@@ -27,7 +27,7 @@ DENOISER_ORIGIN = Origin(
     source="trained from scratch by reverie.export.training on procedural scenes",
 )
 
-SCHEDULE = {"type": "flow_euler", "steps": 10, "shift": 2.0, "timestep_scale": 1.0}
+SCHEDULE = {"type": "flow_euler", "steps": 10, "shift": 6.0, "timestep_scale": 1.0}
 LATENTS = {"channels": 34, "spatial_factor": 8, "multiple": 4}
 DEFAULTS = {"motion": 0.5}
 LOOKS = [1.0, 1.4, 2.0]

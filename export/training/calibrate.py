@@ -12,7 +12,7 @@ import torch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .denoiser import EmberDenoiser
 from .evaluate import look
-from .maps import EmberMaps
+from .maps import CLASSES, EmberMaps
 
 
 @torch.no_grad()
@@ -26,17 +26,25 @@ def calibrate(
 ) -> None:
     """Multiplies `amplitude_gain` and `drift_gain` by truth over sample, on validation scenes.
 
-    Two rounds, since the cap on displacement bends the relation a little.
+    Each class has its own gains, from the places that are rightly taken for it; what is taken for
+    static keeps its gain of 1. Two rounds, since the cap and the blending of classes bend the
+    relation a little.
     """
     for _ in range(rounds):
-        energy = np.zeros((2, 8))
+        energy = np.zeros((2, len(CLASSES), 8))
         drift = np.zeros(2)
         for scene in look(maps, denoiser, shards, limit=limit):
+            taken_for = scene.probabilities.argmax(0)
             for row, item in enumerate((scene.truth, scene.sampled)):
-                energy[row] += (np.square(item) * scene.valid).reshape(8, -1).sum(1)
+                each = np.square(item).reshape(8, 4, *taken_for.shape).sum(1)
+                for kind in range(len(CLASSES)):
+                    here = (taken_for == kind) & (scene.classes == kind) & scene.valid
+                    energy[row, kind] += each[:, here].sum(1)
             for row, flow in enumerate((scene.true_drift, scene.drift)):
                 drift[row] += (np.square(flow) * scene.valid).sum()
-        maps.amplitude_gain *= torch.from_numpy(np.sqrt(energy[0] / energy[1])).float()
+        change = np.clip(np.sqrt((energy[0] + 1) / (energy[1] + 1)), 0.3, 4.0)
+        change[0] = 1.0
+        maps.amplitude_gain *= torch.from_numpy(change).float()
         maps.drift_gain *= float(np.sqrt(drift[0] / drift[1]))
 
 
@@ -54,7 +62,8 @@ def main() -> None:
     maps, denoiser = load_checkpoint(asked.checkpoint)
     calibrate(maps, denoiser, asked.shard, limit=asked.limit)
     save_checkpoint(asked.out, maps, denoiser)
-    print("amplitude gains", [round(float(g), 3) for g in maps.amplitude_gain])
+    for name, gains in zip(CLASSES, maps.amplitude_gain, strict=True):
+        print(name, [round(float(gain), 3) for gain in gains])
     print("drift gain", round(float(maps.drift_gain), 3))
 
 

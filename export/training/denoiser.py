@@ -93,7 +93,7 @@ class EmberDenoiser(nn.Module):
         return (2 * level - 1) / size2 * latents - answer / size2.sqrt()
 
 
-def noise_levels(steps: int, shift: float = 2.0) -> list[float]:
+def noise_levels(steps: int, shift: float = 6.0) -> list[float]:
     """Noise levels 1 .. 0, `steps` + 1 of them; shift > 1 spends more of them near noise (SD3)."""
     even = [1 - index / steps for index in range(steps + 1)]
     return [shift * level / (1 + (shift - 1) * level) for level in even]
@@ -101,7 +101,7 @@ def noise_levels(steps: int, shift: float = 2.0) -> list[float]:
 
 @torch.no_grad()
 def sample_latents(
-    denoiser: EmberDenoiser, features: Tensor, *, seed: int, steps: int = 10, shift: float = 2.0
+    denoiser: EmberDenoiser, features: Tensor, *, seed: int, steps: int = 10, shift: float = 6.0
 ) -> Tensor:
     """Latents (B,34,h,w) drawn by Euler steps from noise of a seed; features (B,127,h,w)."""
     random = torch.Generator().manual_seed(seed)

@@ -28,7 +28,8 @@ class Scene:
     """One held-out scene and what the networks say of it; all in thousandths of the shorter side.
 
     image uint8 (H,W,3); classes (h,w); valid (h,w) bool; truth and sampled (32,h,w) spectra, other
-    the sample of a second seed; amplitude (8,h,w) regressed; probabilities (6,h,w); drifts (2,h,w).
+    the sample of a second seed, true_sized the first sample's phases on the true amplitude;
+    amplitude (8,h,w) regressed; probabilities (6,h,w); drifts (2,h,w).
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Scene:
     amplitude: Array
     sampled: Array
     other: Array
+    true_sized: Array
     drift: Array
 
 
@@ -56,7 +58,7 @@ def look(
     *,
     limit: int,
     steps: int = 10,
-    shift: float = 2.0,
+    shift: float = 6.0,
 ) -> list[Scene]:
     """Runs both networks on up to `limit` scenes of each shard."""
     scenes = []
@@ -70,13 +72,17 @@ def look(
             image = np.array(parts["image"][index])
             picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
             classes, amplitude, drift, features = maps(picture)
-            spectra = []
-            for seed in (index, 10_000 + index):
-                latents = sample_latents(denoiser, features, seed=seed, steps=steps, shift=shift)
-                spectra.append(
-                    assemble(latents.numpy(), classes.numpy(), amplitude.numpy(), drift.numpy())
-                )
-            first, second = (
+            truth = parts["spectrum"][index].astype(np.float32)
+            flow = parts["drift"][index].astype(np.float32)
+            two = features.expand(2, -1, -1, -1)
+            latents = sample_latents(denoiser, two, seed=index, steps=steps, shift=shift).numpy()
+            true_size = np.sqrt(np.square(truth.reshape(8, 4, *truth.shape[1:])).sum(1) / 2)
+            spectra = [
+                assemble(latents[0], classes.numpy(), amplitude.numpy(), drift.numpy()),
+                assemble(latents[1], classes.numpy(), amplitude.numpy(), drift.numpy()),
+                assemble(latents[0], classes.numpy(), true_size / 1000, drift.numpy(), cap=1.0),
+            ]
+            first, second, true_sized = (
                 1000 * item.coefficients.reshape(-1, *item.coefficients.shape[2:])
                 for item in spectra
             )
@@ -85,12 +91,13 @@ def look(
                     image,
                     np.array(parts["classes"][index]),
                     np.array(parts["valid"][index]) > 0,
-                    parts["spectrum"][index].astype(np.float32),
-                    parts["drift"][index].astype(np.float32),
+                    truth,
+                    flow,
                     classes[0].numpy(),
                     1000 * amplitude[0].numpy(),
                     first,
                     second,
+                    true_sized,
                     1000 * spectra[0].drift,
                 )
             )
@@ -216,6 +223,7 @@ def evaluate(scenes: list[Scene]) -> dict[str, object]:
 
     tables = {
         "ember, sampled": phases([s.sampled for s in scenes]),
+        "ember, sampled phases x true amplitude": phases([s.true_sized for s in scenes]),
         "smooth random phases x regressed amplitude": phases(
             [smooth_random(s.amplitude, index) for index, s in enumerate(scenes)]
         ),
@@ -267,7 +275,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--limit", type=int, default=80, help="scenes a shard")
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--shift", type=float, default=2.0)
+    parser.add_argument("--shift", type=float, default=6.0)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -54,7 +54,7 @@ class EmberMaps(nn.Module):
 
     The heads speak in square roots, gated by the class: a place moves as far as (what it would move
     if it moved at all) x (how sure it is not static). `amplitude_gain` and `drift_gain` are set
-    once after training so that the energy of the assembled motion is right at every frequency.
+    once after training, so that the energy of the assembled motion is right in each class.
     """
 
     amplitude_gain: Tensor
@@ -86,7 +86,7 @@ class EmberMaps(nn.Module):
         for layer in self.look:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.register_buffer("amplitude_gain", torch.ones(len(FREQUENCIES)))
+        self.register_buffer("amplitude_gain", torch.ones(len(CLASSES), len(FREQUENCIES)))
         self.register_buffer("drift_gain", torch.ones(1))
 
     def raw(self, image: Tensor) -> RawMaps:
@@ -128,7 +128,8 @@ class EmberMaps(nn.Module):
         # Once more the gate, not learnt through: it halves what leaks into static places (95th
         # percentile) and leaves the ranking of places as good as it was.
         amplitude = root.square() * (1 - classes[:, :1])
-        amplitude = amplitude * self.amplitude_gain[:, None, None] / UNIT
+        gain = torch.einsum("bchw,ck->bkhw", classes, self.amplitude_gain)
+        amplitude = amplitude * gain / UNIT
         drift = drift_root.square() * self.drift_gain / UNIT
         return classes, amplitude, drift, features
 

@@ -52,7 +52,7 @@ def test_gains_multiply_the_outputs(maps: EmberMaps) -> None:
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         _, before, drift_before, _ = maps(image)
-        maps.amplitude_gain[2] = 3.0
+        maps.amplitude_gain[:, 2] = 3.0
         maps.drift_gain.fill_(2.0)
         _, after, drift_after, _ = maps(image)
         maps.amplitude_gain.fill_(1.0)
