@@ -19,7 +19,7 @@ from .upsample import smoothstep
 
 Map = NDArray[np.float32]
 
-SURE = (0.35, 0.65)
+SURE = (0.5, 0.8)
 """Probability that a place moves: below the first it holds still, above the second it is free."""
 LIVING = ("plant", "water", "flame")
 """What may stir a little even where it is the subject of the picture: a flower, a fountain."""

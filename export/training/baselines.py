@@ -20,11 +20,14 @@ def picture_energies(image: NDArray[np.uint8]) -> tuple[Array, Array]:
     return np.asarray(small[0], np.float32), np.asarray(small[1], np.float32)
 
 
-def smooth_random(amplitude: Array, seed: int) -> Array:
-    """Smooth random phases x the regressed amplitude (8,h,w): a spectrum (32,h,w)."""
+def smooth_random(amplitude: Array, seed: int, cell: int = 16) -> Array:
+    """Smooth random phases x the regressed amplitude (8,h,w): a spectrum (32,h,w).
+
+    `cell` is the spacing of the random values in half-size pixels: larger is smoother.
+    """
     random = np.random.default_rng(seed)
     height, width = amplitude.shape[1:]
-    fields = random.standard_normal((height // 16 + 1, width // 16 + 1, 32)).astype(np.float32)
+    fields = random.standard_normal((height // cell + 1, width // cell + 1, 32)).astype(np.float32)
     waves = cv2.resize(fields, (width, height), interpolation=cv2.INTER_CUBIC)
     swing = waves.transpose(2, 0, 1).reshape(8, 4, height, width)
     size = np.sqrt(np.square(swing).sum(1).mean((1, 2)) / 2)[:, None, None, None]

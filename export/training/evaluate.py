@@ -224,9 +224,13 @@ def evaluate(scenes: list[Scene]) -> dict[str, object]:
     tables = {
         "ember, sampled": phases([s.sampled for s in scenes]),
         "ember, sampled phases x true amplitude": phases([s.true_sized for s in scenes]),
-        "smooth random phases x regressed amplitude": phases(
-            [smooth_random(s.amplitude, index) for index, s in enumerate(scenes)]
-        ),
+        # Coherence alone rewards smoothness: a random field can be made to have any amount of it.
+        **{
+            f"smooth random phases ({cell} px) x regressed amplitude": phases(
+                [smooth_random(s.amplitude, index, cell) for index, s in enumerate(scenes)]
+            )
+            for cell in (16, 24)
+        },
         "truth": phases(truth),
     }
     apart = [
