@@ -121,3 +121,15 @@ def test_every_photo_has_a_mask_polygons_and_a_credit() -> None:
         assert f"| {name}.jpg |" in credits
     files = [*(DATA / "photos").iterdir(), *(DATA / "masks").iterdir()]
     assert sum(path.stat().st_size for path in files if path.is_file()) < BIG
+
+
+def test_the_embedded_model_passes_the_gate() -> None:
+    """Every photo with a mask, as a release is judged: 0.85, and 0.05 above mask x texture."""
+    report = gate(load_cases(), photo_gate.predictor("ember"))
+    verdict = photo_gate.verdict(report)
+    assert verdict["auc"] >= 0.85
+    assert verdict["auc_per_photo"] >= 0.80
+    assert verdict["lead_on_class_mask_x_texture"] >= 0.05
+    moving = report["moving"]["as rendered"]
+    assert moving["of_must_hold"] <= 0.15
+    assert moving["of_may_move"] >= 0.5

@@ -98,7 +98,7 @@ def test_the_toy_is_as_its_script_makes_it(toy: Bundle, tmp_path: Path) -> None:
         assert [port["name"] for port in entry["inputs"]] == list(recipe.examples)
         assert {port["name"]: tuple(port["shape"]) for port in entry["outputs"]} == recipe.outputs
         assert entry["precision"] == recipe.precision
-    assert toy.manifest["motion"] == ember.motion_section(None)
+    assert toy.manifest["motion"] == ember.motion_section()
     assert toy.manifest["latents"] == ember.LATENTS
 
     people = next(recipe for recipe in recipes if recipe.name == "people")
@@ -207,7 +207,7 @@ def test_ready_parity_compares_with_the_file(toy: Bundle, tmp_path: Path) -> Non
         inputs={"image": "image"},
         outputs={"logits": "logits"},
         precision="fp32",
-        origin=ember.OWN,
+        origin=ember.DENOISER_ORIGIN,
     )
     pack.write_graph(graph.take_over(recipe), tmp_path / "people.onnx")
     figures = parity.ready_parity(recipe, tmp_path / "people.onnx")
