@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from .denoiser import EmberDenoiser
 from .maps import EmberMaps
 from .targets import mirror_latents, prepare_latents, rotate_phases
 from .train_maps import learning_rate
+from .trainer import Trainer, run
 
 _KEEP = 0.997
 _BACKGROUND = 0.1  # weight of places where nothing moves: there the latents are zero
@@ -72,18 +72,21 @@ def gather(maps: EmberMaps, shards: Shards, limit: int, seed: int) -> list[Scene
     ]
 
 
-class Trainer:
-    """Network, averaged copy, optimiser and step; all of it goes into a checkpoint."""
+class DenoiserTrainer(Trainer):
+    """Trains the denoiser on features and latents that lie ready."""
+
+    network: EmberDenoiser
+    average: EmberDenoiser
 
     def __init__(self, seed: int, rate: float) -> None:
-        torch.manual_seed(seed)
+        super().__init__(seed)
         self.network = EmberDenoiser().to(memory_format=torch.channels_last)
         self.average = EmberDenoiser().eval()
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98)
         )
-        self.rate, self.seed, self.step = rate, seed, 0
+        self.rate = rate
 
     def standardise(self, scenes: list[Scenes]) -> None:
         """Sets the features' mean and scale from the scenes, once, before the first step."""
@@ -122,13 +125,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        keep = min(_KEEP, 1 - 15 / (self.step + 20))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.state_dict().values()),
-                list(self.network.state_dict().values()),
-                1 - keep,
-            )
+        self.follow(min(_KEEP, 1 - 15 / (self.step + 20)))
         return parts
 
     def _loss(
@@ -148,32 +145,9 @@ class Trainer:
         drift = (error[:, 32:].mean(1) * weight[:, 1]).sum() / weight[:, 1].sum()
         return swing + 0.3 * drift, {"swing": float(swing.detach()), "drift": float(drift.detach())}
 
-    def save(self, path: Path) -> None:
-        """Everything needed to go on, written beside and renamed."""
-        beside = path.with_name(path.name + ".part")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "step": self.step,
-                "seed": self.seed,
-            },
-            beside,
-        )
-        beside.replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint written by `save`."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seed = state["step"], state["seed"]
-
 
 def train(
-    trainer: Trainer,
+    trainer: DenoiserTrainer,
     scenes: list[Scenes],
     *,
     steps: int,
@@ -183,27 +157,17 @@ def train(
     minutes: float = math.inf,
 ) -> None:
     """Trains up to `steps` or for `minutes`; writes denoiser.pt and lines to denoiser.jsonl."""
-    if trainer.step >= steps:
-        return
-    began = time.monotonic()
-    told: list[dict[str, float]] = []
-    with (out / "denoiser.jsonl").open("a") as log:
-        over = False
-        while not over:
-            told.append(trainer.learn(scenes, batch, steps))
-            over = trainer.step >= steps or (time.monotonic() - began) / 60 >= minutes
-            if trainer.step % 50 == 0 or over:
-                row = {name: round(sum(t[name] for t in told) / len(told), 4) for name in told[0]}
-                row |= {
-                    "step": trainer.step,
-                    "minutes": round((time.monotonic() - began) / 60, 2),
-                    "scenes": sum(len(item.latents) for item in scenes),
-                }
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                told.clear()
-            if trainer.step % every == 0 or over:
-                trainer.save(out / "denoiser.pt")
+    told = (trainer.learn(scenes, batch, steps) for _ in count())
+    run(
+        trainer,
+        told,
+        name="denoiser",
+        out=out,
+        steps=steps,
+        every=every,
+        minutes=minutes,
+        facts=lambda: {"scenes": sum(len(item.latents) for item in scenes)},
+    )
 
 
 def main() -> None:
@@ -240,7 +204,7 @@ def main() -> None:
     else:
         scenes = gather(maps, shards, asked.scenes, asked.seed)
         torch.save([(s.features, s.latents, s.counts) for s in scenes], kept)
-    trainer = Trainer(asked.seed, asked.rate)
+    trainer = DenoiserTrainer(asked.seed, asked.rate)
     checkpoint = asked.out / "denoiser.pt"
     if checkpoint.exists():
         trainer.resume(checkpoint)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from torch.nn import functional as F
 from .backbone import FROZEN_LAYERS, read_fastdepth
 from .batches import Batch, Shards, stream
 from .maps import CLASSES, EmberMaps, RawMaps, gated
+from .trainer import Trainer, run
 
 CLASS_WEIGHTS = (1.0, 1.0, 1.3, 1.2, 1.8, 2.5)  # rare classes count for more
 _KEEP = 0.997  # how slowly the averaged weights follow at most
@@ -66,11 +65,14 @@ def _total(root: Tensor) -> Tensor:
 PARTS = {"class": 1.0, "size": 2.0, "bare": 0.5, "total": 0.7, "drift": 0.4}
 
 
-class Trainer:
-    """Network, averaged copy, optimiser and step; all of it goes into a checkpoint."""
+class MapsTrainer(Trainer):
+    """Trains the maps: the encoder's late layers gently, the rest at the full rate."""
+
+    network: EmberMaps
+    average: EmberMaps
 
     def __init__(self, seed: int, rate: float) -> None:
-        torch.manual_seed(seed)
+        super().__init__(seed)
         self.network = EmberMaps().to(memory_format=torch.channels_last)
         self.average = EmberMaps().eval()
         self.average.load_state_dict(self.network.state_dict())
@@ -85,8 +87,6 @@ class Trainer:
             weight_decay=0.02,
             betas=(0.9, 0.98),
         )
-        self.step = 0
-        self.seed = seed
 
     def start_from(self, backbone: Path) -> None:
         """Takes FastDepth's encoder as the beginning."""
@@ -110,52 +110,16 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1
-        self._follow()
+        self.follow(min(_KEEP, 1 - 15 / (self.step + 20)))
         right = (raw.logits.argmax(1) == batch.classes).float()[:, None] * batch.valid
         told = {name: float(part.detach()) for name, part in parts.items()}
         told["loss"] = float(loss.detach())
         told["accuracy"] = float(right.sum() / batch.valid.sum().clamp_min(1))
         return told
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        # An average over the last fifteenth of the run: a longer one would lag behind early on.
-        keep = min(_KEEP, 1 - 15 / (self.step + 20))
-        mine, theirs = self.average.state_dict(), self.network.state_dict()
-        floats = [name for name in mine if mine[name].is_floating_point()]
-        torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - keep)
-
-    def save(self, path: Path) -> None:
-        """Everything needed to go on, written beside and renamed."""
-        beside = path.with_name(path.name + ".part")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "random": torch.get_rng_state(),
-                "step": self.step,
-                "seed": self.seed,
-            },
-            beside,
-        )
-        beside.replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint written by `save`."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        full = [group["full"] for group in self.optimiser.param_groups]
-        self.optimiser.load_state_dict(state["optimiser"])
-        for group, rate in zip(self.optimiser.param_groups, full, strict=True):
-            group["full"] = rate
-        torch.set_rng_state(state["random"])
-        self.step, self.seed = state["step"], state["seed"]
-
 
 def train(
-    trainer: Trainer,
+    trainer: MapsTrainer,
     shards: Shards,
     *,
     steps: int,
@@ -166,28 +130,18 @@ def train(
     minutes: float = math.inf,
 ) -> None:
     """Trains up to `steps` or for `minutes`; writes maps.pt and a line of JSON to maps.jsonl."""
-    if trainer.step >= steps:
-        return
-    began = time.monotonic()
-    told: list[dict[str, float]] = []
-    with (out / "maps.jsonl").open("a") as log:
-        for item in stream(shards, batch, trainer.seed, trainer.step, coarse=coarse):
-            told.append(trainer.learn(item, steps))
-            over = trainer.step >= steps or (time.monotonic() - began) / 60 >= minutes
-            if trainer.step % 50 == 0 or over:
-                row = {name: round(sum(t[name] for t in told) / len(told), 4) for name in told[0]}
-                row |= {
-                    "step": trainer.step,
-                    "minutes": round((time.monotonic() - began) / 60, 2),
-                    "shards": sum(len(known) for known in shards.found),
-                }
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                told.clear()
-            if trainer.step % every == 0 or over:
-                trainer.save(out / "maps.pt")
-            if over:
-                return
+    batches = stream(shards, batch, trainer.seed, trainer.step, coarse=coarse)
+    told = (trainer.learn(item, steps) for item in batches)
+    run(
+        trainer,
+        told,
+        name="maps",
+        out=out,
+        steps=steps,
+        every=every,
+        minutes=minutes,
+        facts=lambda: {"shards": sum(len(known) for known in shards.found)},
+    )
 
 
 def main() -> None:
@@ -222,7 +176,7 @@ def main() -> None:
     shards = Shards(groups, asked.prepared, frozenset(filter(None, asked.skip.split(","))))
     if not shards.refresh(limit=asked.first):
         parser.error("no whole shard lies in any --data folder; make scenes first")
-    trainer = Trainer(asked.seed, asked.rate)
+    trainer = MapsTrainer(asked.seed, asked.rate)
     checkpoint = asked.out / "maps.pt"
     if checkpoint.exists():
         trainer.resume(checkpoint)

@@ -102,16 +102,16 @@ def test_maps_learn_and_a_broken_run_ends_as_an_unbroken_one(data: Path, tmp_pat
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    trainer = train_maps.Trainer(3, 2e-3)
+    trainer = train_maps.MapsTrainer(3, 2e-3)
     shards = open_shards(data)
     train_maps.train(trainer, shards, steps=8, batch=4, out=whole, every=4, coarse=2)
-    first = train_maps.Trainer(3, 2e-3)
+    first = train_maps.MapsTrainer(3, 2e-3)
     # The schedule belongs to 8 steps; the run is broken off after 4.
     batches = [vary(shards.draw(r, 4), r, coarse=n < 2) for n, r in rngs(3, 4)]
     for batch in batches:
         first.learn(batch, 8)
     first.save(broken / "maps.pt")
-    second = train_maps.Trainer(99, 2e-3)
+    second = train_maps.MapsTrainer(99, 2e-3)
     second.resume(broken / "maps.pt")
     train_maps.train(second, shards, steps=8, batch=4, out=broken, every=4, coarse=2)
     assert torch.allclose(weights(trainer.average), weights(second.average), atol=1e-6)
@@ -120,7 +120,7 @@ def test_maps_learn_and_a_broken_run_ends_as_an_unbroken_one(data: Path, tmp_pat
     assert row["shards"] == 2
     fixed: Batch = batches[3]
     with torch.no_grad():
-        start = train_maps.losses(train_maps.Trainer(3, 2e-3).network.raw(fixed.image), fixed)
+        start = train_maps.losses(train_maps.MapsTrainer(3, 2e-3).network.raw(fixed.image), fixed)
     later = trainer
     for _ in range(12):
         told = later.learn(fixed, 40)
@@ -132,7 +132,7 @@ def rngs(seed: int, count: int) -> list[tuple[int, np.random.Generator]]:
 
 
 def test_the_frozen_layers_stay_as_they_were(data: Path) -> None:
-    trainer = train_maps.Trainer(0, 1e-2)
+    trainer = train_maps.MapsTrainer(0, 1e-2)
     before = trainer.network.encoder.layers[0].weight.clone()
     later = trainer.network.encoder.layers[20].weight.clone()
     shards = open_shards(data)
@@ -147,12 +147,12 @@ def test_the_denoiser_learns_resumes_and_is_measured(data: Path, tmp_path: Path)
     maps = EmberMaps().eval()
     scenes = train_denoiser.gather(maps, open_shards(data), 24, 0)
     assert {tuple(item.latents.shape[2:]) for item in scenes} == {(8, 12), (8, 8)}
-    trainer = train_denoiser.Trainer(0, 2e-3)
+    trainer = train_denoiser.DenoiserTrainer(0, 2e-3)
     trainer.standardise(scenes)
     train_denoiser.train(trainer, scenes, steps=12, batch=8, out=tmp_path, every=6)
     rows = [json.loads(line) for line in (tmp_path / "denoiser.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 12
-    again = train_denoiser.Trainer(5, 2e-3)
+    again = train_denoiser.DenoiserTrainer(5, 2e-3)
     again.resume(tmp_path / "denoiser.pt")
     one, two = (each.learn(scenes, 8, 20) for each in (trainer, again))
     assert one == pytest.approx(two, rel=1e-5)
