@@ -77,7 +77,8 @@ def run(
     """Draw steps from `told` up to `steps` or for `minutes`; keep NAME.pt and a log, NAME.jsonl.
 
     told: takes one step each time it is asked, and says what came of it. Every 50 steps a line of
-    means, with what `facts` says then, goes to the log; every `every` steps a checkpoint is written.
+    means, with what `facts` says then, goes to the log; every `every` steps a checkpoint is
+    written.
     """
     if trainer.step >= steps:
         return
