@@ -16,6 +16,7 @@ DOCUMENTS = [
         "CHANGELOG.md",
         "benchmarks/README.md",
         "runtime/bundles/ember/MODEL_CARD.md",
+        "export/training/README.md",
     )
 ]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .batches import Shards
-from .checkpoint import save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint
 from .denoiser import EmberDenoiser
 from .maps import EmberMaps
 from .targets import mirror_latents, prepare_latents, rotate_phases
@@ -175,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train ember's denoiser on trained maps.")
     parser.add_argument("--data", action="append", required=True, metavar="FOLDER[=SHARE]")
     parser.add_argument("--maps", type=Path, required=True, help="maps.pt of train_maps")
+    parser.add_argument("--weights", type=Path, help="ember.safetensors to train on from")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--skip", default="", help="shard names left for validation, by commas")
@@ -208,6 +209,8 @@ def main() -> None:
     checkpoint = asked.out / "denoiser.pt"
     if checkpoint.exists():
         trainer.resume(checkpoint)
+    elif asked.weights:
+        trainer.start_with(load_checkpoint(asked.weights)[1].state_dict())
     else:
         trainer.standardise(scenes)
     train(

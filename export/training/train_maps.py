@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .backbone import FROZEN_LAYERS, read_fastdepth
 from .batches import Batch, Shards, stream
+from .checkpoint import load_checkpoint
 from .maps import CLASSES, EmberMaps, RawMaps, gated
 from .trainer import Trainer, run
 
@@ -155,6 +156,7 @@ def main() -> None:
         help="folder of shards and its share of the batches; may be given again",
     )
     parser.add_argument("--backbone", type=Path, help="fastdepth_7.onnx; not needed to resume")
+    parser.add_argument("--weights", type=Path, help="ember.safetensors to train on from")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints and log go")
     parser.add_argument("--prepared", type=Path, required=True, help="where targets are kept")
     parser.add_argument("--skip", default="", help="shard names left for validation, by commas")
@@ -180,10 +182,12 @@ def main() -> None:
     checkpoint = asked.out / "maps.pt"
     if checkpoint.exists():
         trainer.resume(checkpoint)
+    elif asked.weights:
+        trainer.start_with(load_checkpoint(asked.weights)[0].state_dict())
     elif asked.backbone:
         trainer.start_from(asked.backbone)
     else:
-        parser.error(f"--backbone is needed: there is no {checkpoint} to go on from")
+        parser.error(f"--backbone or --weights is needed: there is no {checkpoint} to go on from")
     train(
         trainer,
         shards,

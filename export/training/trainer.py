@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Trainer:
@@ -32,6 +32,11 @@ class Trainer:
         mine, theirs = self.average.state_dict(), self.network.state_dict()
         floats = [name for name in mine if mine[name].is_floating_point()]
         torch._foreach_lerp_([mine[n] for n in floats], [theirs[n] for n in floats], 1 - keep)
+
+    def start_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes weights that were trained before as the beginning, with a new optimiser."""
+        self.network.load_state_dict(weights)
+        self.average.load_state_dict(weights)
 
     def save(self, path: Path) -> None:
         """Everything needed to go on, written beside and renamed."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from reverie.export.training import train_denoiser, train_maps
 from reverie.export.training.batches import Batch, Shards, vary
+from reverie.export.training.checkpoint import load_checkpoint
 from reverie.export.training.evaluate import evaluate, look
 from reverie.export.training.maps import EmberMaps
 from reverie.export.training.measures import area_under_curve, phase_measures
@@ -179,3 +180,13 @@ def test_measures_know_the_answers() -> None:
     assert same.coherence_3 == pytest.approx(1.0)
     random = np.random.default_rng(0).standard_normal((32, 32, 32)).astype(np.float32)
     assert abs(phase_measures([random], [random], [mask], [mask]).coherence_3) < 0.15
+
+
+def test_the_shipped_weights_can_be_trained_on() -> None:
+    maps, _ = load_checkpoint(Path(train_maps.__file__).with_name("ember.safetensors"))
+    trainer = train_maps.MapsTrainer(0, 1e-3)
+    trainer.start_with(maps.state_dict())
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for own, shipped in zip(trainer.average(image), maps(image), strict=True):
+            assert torch.equal(own, shipped)
