@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .upsample import smoothstep
+
 _SMALL = 320
 _DARKEST = 0.72
 
@@ -93,8 +95,8 @@ def _continuation(
     far = cv2.GaussianBlur(
         whole, (0, 0), max(0.14 * unit, 0.2 * reach), borderType=cv2.BORDER_REFLECT_101
     )
-    away = _ramp(distance / (0.12 * unit))
-    farther = _ramp((distance - 0.06 * unit) / (0.3 * unit))
+    away = smoothstep(distance / (0.12 * unit))[..., None]
+    farther = smoothstep((distance - 0.06 * unit) / (0.3 * unit))[..., None]
     soft = (near * (1 - away) + middle * away) * (1 - farther) + far * farther
     shade = 1 - (1 - _DARKEST) * np.clip(distance / reach, 0, 1)[..., None] ** 0.8
     return np.asarray(soft * shade, np.float32)
@@ -110,11 +112,6 @@ def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
     folded = np.mod(beyond, 2 * depth)
     inward = np.where(folded < depth, folded, 2 * depth - 1 - folded)
     return np.where(index < 0, inward, np.where(index >= length, length - 1 - inward, index))
-
-
-def _ramp(share: NDArray[np.float32]) -> NDArray[np.float32]:
-    share = np.clip(share, 0, 1)[..., None]
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 def _distance(place: tuple[int, int, int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -137,8 +134,7 @@ def _beyond(place: tuple[int, int, int, int], size: tuple[int, int]) -> NDArray[
             depth = np.minimum(depth, at - low)
         if high < length:
             depth = np.minimum(depth, high - at)
-        share = np.clip(1 - depth / band, 0, 1)
-        return np.asarray(share * share * (3 - 2 * share), np.float32)
+        return smoothstep(1 - depth / band)
 
     across = ramp(place[0], place[2], size[0])
     down = ramp(place[1], place[3], size[1])

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...runtime.settings import CLASSES
+from ...runtime.spectrum import FREQUENCIES
 from .backbone import TAP_CHANNELS, Encoder
 from .blocks import Attention, Block, coordinates
 
-CLASSES = ("static", "plant", "water", "sky", "cloth", "flame")
-FREQUENCIES = (0.15, 0.3, 0.45, 0.75, 1.05, 1.35, 1.65, 1.95)  # Hz
+__all__ = ["CLASSES", "FREQUENCIES", "EmberMaps", "RawMaps", "gated"]
+
 UNIT = 1000.0  # inside, displacements are counted in thousandths of the picture's shorter side
 _WIDTHS = (32, 64, 112, 192, 192)  # decoder channels at strides 2, 4, 8, 16, 32
 FEATURES = _WIDTHS[2] + len(CLASSES) + len(FREQUENCIES) + 1

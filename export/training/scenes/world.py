@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ....runtime.settings import CLASSES
+from ....runtime.spectrum import FREQUENCIES as HERTZ
 from ..textures import Library, Patch
 
-FREQUENCIES = np.array([0.15, 0.3, 0.45, 0.75, 1.05, 1.35, 1.65, 1.95], np.float32)
+FREQUENCIES = np.array(HERTZ, np.float32)
 COUNT = len(FREQUENCIES)
-STATIC, PLANT, WATER, SKY, CLOTH, FLAME = range(6)
+STATIC, PLANT, WATER, SKY, CLOTH, FLAME = range(len(CLASSES))
 Rng = np.random.Generator
 
 
