@@ -4,7 +4,7 @@
     +-- SettingsError        2  an option or argument has an impossible value
     +-- PhotoError           3  the photo cannot be used
     +-- BundleError          4  the model is missing, broken or not of a known family
-    +-- OutputError          5  the clip cannot be written
+    +-- OutputError          5  the clip or the bundle cannot be written
     +-- EngineError          6  a network could not be opened or run on this device
     +-- MissingPackageError  7  an optional package is not installed
 
@@ -39,7 +39,7 @@ class BundleError(ReverieError):
 
 
 class OutputError(ReverieError):
-    """The clip cannot be written where it was asked for."""
+    """The clip or the bundle cannot be written where it was asked for."""
 
     exit_code = 5
 

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -19,9 +20,12 @@ import onnx_ir.passes.common as passes
 import torch
 from onnx import version_converter
 from onnxscript import optimizer
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..engines.errors import BundleError
-from .recipe import Free, ReadyRecipe, Recipe
+from . import fake
+from .recipe import Free, PartRecipe, Precision, ReadyRecipe, Recipe
 
 OPSET = 21
 IR_VERSION = 10
@@ -33,14 +37,85 @@ def trace(recipe: Recipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
 
     Raises BundleError when the module gives another number of outputs than the recipe names.
     """
+    module = recipe.module.eval()
+    model = _export(recipe, module, recipe.examples, _dynamic_shapes(recipe))
+    _optimise(model, fold_below)
+    _name_sizes(
+        model,
+        {name: {k: f.name for k, f in axes.items()} for name, axes in recipe.free.items()},
+        recipe.outputs,
+    )
+    return _check(_finish(model, recipe.name, recipe.origin.source))
+
+
+def trace_part(
+    recipe: PartRecipe, module: nn.Module, mode: FakeTensorMode, precision: Precision
+) -> ir.Model:
+    """Export a module whose parameters `fake.fill` made; returns its graph, as traced.
+
+    Its initialisers have no values yet: `stream.attach` gives them, then `finish_part` follows.
+    Inputs and outputs are float32 or int64 whatever the precision.
+    Raises BundleError when torch cannot trace it; says where and why in one line.
+    """
+    dtype = fake.DTYPES[precision]
+    examples = dict(recipe.examples())
+    free = {
+        name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in recipe.free.items()
+    }
+    with mode:
+        inputs = {
+            name: mode.from_tensor(
+                value.to(dtype)
+                if value.is_floating_point() and name not in recipe.plain_inputs
+                else value
+            )
+            for name, value in examples.items()
+        }
+        try:
+            model = _export(recipe, module, inputs, {name: free.get(name) for name in examples})
+        except (KeyboardInterrupt, BundleError):
+            raise
+        except Exception as error:  # torch.export raises many unrelated types here
+            raise BundleError(
+                f"{recipe.name} cannot be traced ({_reason(error)}): its configuration asks for"
+                " something that this version cannot export"
+            ) from error
+    _float32_borders(model)
+    return model
+
+
+def finish_part(
+    model: ir.Model, recipe: PartRecipe, source: str, *, fold_below: int = FOLD_BELOW
+) -> ir.Model:
+    """Optimise a traced part, name its free sizes, and strip what only a tracer wants to know.
+
+    Small weights are read for that: what reading raises comes out as it is.
+    """
+    try:
+        _optimise(model, fold_below, rewrite=False)
+    except ir.passes.PassError as error:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, BundleError | OSError):
+            reason = reason.__cause__
+        raise reason or error from None
+    _name_sizes(model, recipe.free, recipe.outputs)
+    return _finish(model, recipe.name, source)
+
+
+def _export(
+    recipe: Recipe | PartRecipe,
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    dynamic_shapes: Mapping[str, Any],
+) -> ir.Model:
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            recipe.module.eval(),
-            kwargs=dict(recipe.examples),
+            module,
+            kwargs=dict(inputs),
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=_dynamic_shapes(recipe),
-            input_names=list(recipe.examples),
+            dynamic_shapes=dict(dynamic_shapes),
+            input_names=list(inputs),
             output_names=list(recipe.outputs),
             optimize=False,  # it would fold large weights too; `_optimise` does not
             verbose=False,
@@ -52,15 +127,45 @@ def trace(recipe: Recipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
             f"{recipe.name} gives {len(model.graph.outputs)} outputs and its recipe names"
             f" {len(recipe.outputs)} ({', '.join(recipe.outputs)}); mend the recipe"
         )
-    _optimise(model, fold_below)
+    return model
+
+
+def _name_sizes(
+    model: ir.Model,
+    free: Mapping[str, Mapping[int, str]],
+    outputs: Mapping[str, tuple[int | str, ...]],
+) -> None:
     for value in model.graph.inputs:
         shape = [size if isinstance(size, int) else str(size) for size in value.shape or ()]
-        for axis, free in recipe.free.get(value.name or "", {}).items():
-            shape[axis] = free.name
+        for axis, name in free.get(value.name or "", {}).items():
+            shape[axis] = name
         value.shape = ir.Shape(shape)
-    for value, sizes in zip(model.graph.outputs, recipe.outputs.values(), strict=True):
+    for value, sizes in zip(model.graph.outputs, outputs.values(), strict=True):
         value.shape = ir.Shape(sizes)
-    return _finish(model, recipe.name, recipe.origin.source)
+
+
+def _float32_borders(model: ir.Model) -> None:
+    """Put a Cast behind each half-precision input, and before each such output."""
+    half = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+    graph = model.graph
+    for value in graph.inputs:
+        if value.dtype in half:
+            cast = ir.node("Cast", [value], {"to": int(value.dtype)})
+            inside = cast.outputs[0]
+            inside.name, inside.shape = f"{value.name}.inside", value.shape
+            inside.type = ir.TensorType(value.dtype)
+            value.replace_all_uses_with(inside)
+            cast.replace_input_with(0, value)
+            value.type = ir.TensorType(ir.DataType.FLOAT)
+            graph.insert_before(graph[0], cast)
+    for index, value in enumerate(list(graph.outputs)):
+        if value.dtype in half:
+            cast = ir.node("Cast", [value], {"to": int(ir.DataType.FLOAT)})
+            outside = cast.outputs[0]
+            outside.name, value.name = value.name, f"{value.name}.inside"
+            outside.shape, outside.type = value.shape, ir.TensorType(ir.DataType.FLOAT)
+            graph.append(cast)
+            graph.outputs[index] = outside
 
 
 def take_over(recipe: ReadyRecipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
@@ -89,7 +194,7 @@ def take_over(recipe: ReadyRecipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
     ):
         for value in values:
             value.name = names[value.name or ""]
-    return _finish(model, recipe.name, recipe.origin.source)
+    return _check(_finish(model, recipe.name, recipe.origin.source))
 
 
 def ports(values: list[ir.Value]) -> list[dict[str, object]]:
@@ -122,7 +227,13 @@ def _dynamic_shapes(recipe: Recipe) -> dict[str, dict[int, object] | None]:
     }
 
 
-def _optimise(model: ir.Model, fold_below: int) -> None:
+def _optimise(model: ir.Model, fold_below: int, *, rewrite: bool = True) -> None:
+    """Fold constants and drop what is not used; `rewrite` looks for patterns of nodes as well.
+
+    Looking for them takes minutes on a graph of thousands of nodes, and saves nothing that the
+    backends do not find again.
+    """
+
     def should_fold(node: ir.Node) -> bool | None:
         large = (
             value is not None
@@ -132,7 +243,19 @@ def _optimise(model: ir.Model, fold_below: int) -> None:
         )
         return False if any(large) else None
 
-    optimizer.optimize_ir(model, should_fold=should_fold, output_size_limit=fold_below)
+    if rewrite:
+        optimizer.optimize_ir(model, should_fold=should_fold, output_size_limit=fold_below)
+        return
+    optimizer.fold_constants(model, should_fold=should_fold, output_size_limit=fold_below)
+    for step in (
+        passes.RemoveUnusedNodesPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.OutputFixPass(),
+        passes.NameFixPass(),
+    ):
+        step(model)
 
 
 def _mend_resize(model: ir.Model) -> None:
@@ -165,8 +288,20 @@ def _finish(model: ir.Model, name: str, source: str) -> ir.Model:
     model.producer_name, model.producer_version = "reverie", None
     model.graph.name = name
     model.metadata_props.update({"component": name, "source": source})
+    return model
+
+
+def _check(model: ir.Model) -> ir.Model:
     onnx.checker.check_model(ir.serde.serialize_model(model))
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of text at the root of what went wrong."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _check_names(

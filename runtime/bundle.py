@@ -9,7 +9,8 @@ Format 1. `bundle.json` holds an object with
     components  name -> {file, bytes, sha256, precision, inputs, outputs, license, license_file,
                          source, parity}; inputs and outputs are [{name, dtype, shape}], a name in a
                 shape is a free size; a component with external weights lists them as
-                "data": [{file, bytes, sha256}]
+                "data": [{file, bytes, sha256}]; one in half precision has a second graph on the
+                same weights, which computes in float32, as "cpu": {file, bytes, sha256}
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads
@@ -28,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..engines.device import Device
+from ..engines.device import Device, choose_device
 from ..engines.engine import Engine, open_engine
 from ..engines.errors import BundleError
 
@@ -60,6 +61,8 @@ class Component:
     """The ONNX graph."""
     data: tuple[DataFile, ...] = ()
     """Its external weights."""
+    cpu: DataFile | None = None
+    """The graph that processors without half precision run instead, on the same weights."""
     precision: str = "fp32"
     """How the weights are stored: fp32, fp16, int8, ..."""
     license: str = ""
@@ -92,8 +95,8 @@ class Bundle:
                 f"(there are {', '.join(self.components) or 'none'}): export the model again"
             ) from None
 
-    def path(self, name: str) -> Path:
-        """Return where a component's graph lies, after checking that it is whole.
+    def path(self, name: str, *, device: str = "cuda") -> Path:
+        """Return where a component's graph for a kind of device lies, after checking it.
 
         Sizes are always compared; hashes for files up to 256 MiB (`verify` checks all).
 
@@ -101,9 +104,10 @@ class Bundle:
             BundleError: a file is missing, cut short or changed; says which and what was checked.
         """
         component = self.component(name)
-        for data in (component.graph, *component.data):
+        graph = component.cpu if device == "cpu" and component.cpu else component.graph
+        for data in (graph, *component.data):
             _check(self.folder, data, hashed=data.bytes <= _HASH_LIMIT)
-        return self.folder / component.graph.file
+        return self.folder / graph.file
 
     def open(
         self, name: str, *, device: Device | str = "auto", threads: int | None = None
@@ -114,7 +118,8 @@ class Bundle:
             BundleError: its files are not whole.
             EngineError: the device cannot run it.
         """
-        return open_engine(self.path(name), device=device, threads=threads)
+        device = choose_device(device)
+        return open_engine(self.path(name, device=device.kind), device=device, threads=threads)
 
     def verify(self) -> None:
         """Check every file of the bundle against its hash, whatever its size.
@@ -123,7 +128,8 @@ class Bundle:
             BundleError: a file is missing, cut short or changed.
         """
         for component in self.components.values():
-            for data in (component.graph, *component.data):
+            cpu = (component.cpu,) if component.cpu else ()
+            for data in (component.graph, *cpu, *component.data):
                 _check(self.folder, data, hashed=True)
         for file, sha256 in self.section("files").items():
             path = self.folder / _inside(file)
@@ -189,6 +195,7 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
                 name=str(name),
                 graph=_data_file(entry),
                 data=tuple(_data_file(e) for e in entry.get("data", ())),
+                cpu=_data_file(entry["cpu"]) if entry.get("cpu") else None,
                 precision=str(entry.get("precision", "fp32")),
                 license=str(entry.get("license", "")),
                 source=str(entry.get("source", "")),
