@@ -4,7 +4,8 @@
     clip = reverie.animate("photo.jpg", seconds=10, prompt="slight leaf movement")
     print(clip.path)
 
-`animate` writes a file; `stream` gives the frames themselves, as they come.
+`animate` writes a file; `stream` gives the frames themselves, as they come. `load` gives a video
+diffusion model to ask for frames at its own rate, with nothing done to them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,20 @@ from typing import TYPE_CHECKING, Any
 from .engines.errors import ReverieError
 
 if TYPE_CHECKING:
+    from .runtime.model import Model, load
     from .runtime.pipeline import animate, stream
     from .runtime.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["ReverieError", "Settings", "__version__", "animate", "stream"]
+__all__ = ["Model", "ReverieError", "Settings", "__version__", "animate", "load", "stream"]
 
-_LAZY = {"animate": "pipeline", "stream": "pipeline", "Settings": "settings"}
+_LAZY = {
+    "animate": "pipeline",
+    "stream": "pipeline",
+    "Settings": "settings",
+    "Model": "model",
+    "load": "model",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,17 +9,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engines.errors import ReverieError
 from ..runtime.settings import (
     FPS_RANGE,
+    GUIDANCE_RANGE,
     HEIGHT_RANGE,
     NAMED_ASPECTS,
     SECONDS_RANGE,
+    STEPS_RANGE,
     Settings,
     Understanding,
 )
 
 if TYPE_CHECKING:
-    from ..runtime.clip import Clip
+    from ..runtime.pipeline import Rendered
 
 _MOST_WORDS = 12  # unused words told before the rest is only counted
 
@@ -57,11 +60,17 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add = parser.add_argument
     add("photo", metavar="PHOTO", help="the picture to animate")
     add("--prompt", metavar="TEXT", help='what should happen: "soft light, slight leaf movement"')
-    add(
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
         "--seconds",
         type=_number,
         default=10.0,
         help=f"length of the clip, {_range(SECONDS_RANGE)} (default 10)",
+    )
+    length.add_argument(
+        "--frames",
+        type=_whole,
+        help="number of frames instead, at the model's own rate where --fps is not given",
     )
     add(
         "--aspect",
@@ -75,13 +84,20 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         default=720,
         help=f"height of the frame in pixels, {_range(HEIGHT_RANGE)} (default 720)",
     )
-    add(
-        "--fps",
-        type=_whole,
-        default=24,
-        help=f"frames a second, {_range(FPS_RANGE)} (default 24)",
-    )
+    add("--fps", type=_whole, help=f"frames a second, {_range(FPS_RANGE)} (default 24)")
     add("--motion", type=_number, help="how much moves, 0 to 1 (default: the model's own)")
+    add(
+        "--steps",
+        type=_whole,
+        help=f"denoising steps, {_range(STEPS_RANGE)} (default: the model's own)",
+    )
+    add(
+        "--guidance",
+        type=_number,
+        help=f"how closely to hold to the prompt, {_range(GUIDANCE_RANGE)}; 1 is off "
+        "(default: the model's own)",
+    )
+    add("--negative-prompt", metavar="TEXT", help="what should not be seen")
     add("--seed", type=_whole, default=0, help="another seed is another wind (default 0)")
     add(
         "--model",
@@ -109,13 +125,17 @@ def run(arguments: argparse.Namespace) -> None:
     """
     settings = Settings(
         seconds=arguments.seconds,
-        fps=arguments.fps,
+        fps=_rate(arguments),
         height=arguments.height,
         aspect=arguments.aspect,
         motion=arguments.motion,
         seed=arguments.seed,
         prompt=arguments.prompt,
         loop=arguments.loop,
+        steps=arguments.steps,
+        num_frames=arguments.frames,
+        guidance=arguments.guidance,
+        negative_prompt=arguments.negative_prompt,
     )
     from ..runtime.pipeline import animate, default_output  # loads the engines: not for --help
     from ..runtime.prompt import understand
@@ -123,7 +143,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     arguments.clip = Awaited(Path(arguments.out or default_output(arguments.photo)))
     silent = arguments.quiet or arguments.json
-    if not silent:
+    if not silent and _reads_words(arguments.model):
         for line in describe(understand(settings.prompt)):
             _tell(line)
     with progress(silent) as on_progress:
@@ -152,6 +172,29 @@ def _tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def _rate(arguments: argparse.Namespace) -> int:
+    """Frames a second: as asked, or 24; a number of frames plays at the model's own rate."""
+    if arguments.fps is not None:
+        return int(arguments.fps)
+    own = None
+    if arguments.frames is not None:
+        from ..runtime.bundle import load_bundle
+
+        own = load_bundle(arguments.model).section("timing").get("fps")
+    known = isinstance(own, int | float) and FPS_RANGE[0] <= own <= FPS_RANGE[1]
+    return round(own) if own is not None and known else 24
+
+
+def _reads_words(model: str) -> bool:
+    """Whether a model's prompt is understood word by word; others give it to a network whole."""
+    from ..runtime.bundle import load_bundle
+
+    try:
+        return "timing" not in load_bundle(model).manifest
+    except ReverieError:  # told when the clip is made
+        return True
+
+
 def describe(understanding: Understanding) -> list[str]:
     """Return lines that tell a person what the prompt was understood as."""
     lines = list(understanding.understood)
@@ -163,7 +206,7 @@ def describe(understanding: Understanding) -> list[str]:
     return lines
 
 
-def report(clip: Clip) -> dict[str, Any]:
+def report(clip: Rendered) -> dict[str, Any]:
     """Return a clip as plain data for --json."""
     understanding = clip.understanding
     camera, light, motion = understanding.camera, understanding.light, understanding.motion
@@ -176,6 +219,8 @@ def report(clip: Clip) -> dict[str, Any]:
         "height": clip.height,
         "model": clip.model,
         "seed": clip.seed,
+        "steps": clip.steps,
+        "guidance": clip.guidance,
         "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
         "peak_memory_bytes": clip.peak_memory,
         "prompt": {

@@ -15,7 +15,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..engines.errors import ReverieError, SettingsError
-from . import animate
+from . import animate, export, info, prompts
+
+COMMANDS = {"animate": animate, "export": export, "info": info, "prompts": prompts}
+"""Every command's module; each has `add_to` and `run`."""
 
 _signals: list[int] = []  # those that came; a library may turn our KeyboardInterrupt into its own
 
@@ -29,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 def exit_codes() -> str:
     """Return the table of exit codes, from the tree of errors itself."""
-    rows = [(0, "the clip is there")]
+    rows = [(0, "done: the clip or the bundle is there")]
     kinds: list[type[ReverieError]] = [ReverieError, *ReverieError.__subclasses__()]
     for kind in kinds:
         meaning = (kind.__doc__ or "").split(".")[0].split(";")[0]
@@ -50,7 +53,8 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"reverie {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    animate.add_to(commands, exit_codes())
+    for command in COMMANDS.values():
+        command.add_to(commands, exit_codes())
     return top
 
 
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(words)
         if arguments.command is None:
             raise SettingsError("no command was given: try `reverie animate PHOTO` (or --help)")
-        animate.run(arguments)
+        COMMANDS[arguments.command].run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output left; the clip is there all the same
         _close_stdout()
@@ -78,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(error: BaseException, clip: animate.Awaited | None = None) -> tuple[str, int]:
     """Return the line and the exit code for an error; `clip` is the file that was to come."""
     if _signals or isinstance(error, KeyboardInterrupt):
-        line = "stopped, nothing was written"
+        line = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        line = line or "stopped, nothing was written"
         if clip is not None and clip.came():  # the signal was too late to prevent it
             line = f"stopped, when {clip.path} was already whole"
         return line, 128 + (_signals or [signal.SIGINT])[0]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import SettingsError
+from ..engines.errors import EngineError, SettingsError
 from .schedule import Schedule
 
 Array: TypeAlias = NDArray[np.float32]
@@ -35,18 +35,28 @@ def denoise(
 
     Returns the latents after the last row; the ones passed in are left as they were. Pure: the
     same arguments give the same result. Raises SettingsError when a row adds noise and none
-    is offered.
+    is offered, EngineError at the first step after which the latents are not finite.
     """
     past_latents: tuple[Array, ...] = ()
     past_outputs: tuple[Array, ...] = ()
-    for row in schedule.rows():
+    for number, row in enumerate(schedule.rows(), start=1):
         output = step(row.input_scale * latents, row.timestep)
         past_latents = (latents, *past_latents)[: schedule.order]
         past_outputs = (output, *past_outputs)[: schedule.order]
-        latents = _blend(
-            (*row.latent_weights[: len(past_latents)], *row.output_weights[: len(past_outputs)]),
-            (*past_latents, *past_outputs),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, not as a warning
+            latents = _blend(
+                (
+                    *row.latent_weights[: len(past_latents)],
+                    *row.output_weights[: len(past_outputs)],
+                ),
+                (*past_latents, *past_outputs),
+            )
+            finite = np.isfinite(latents.sum())  # a sum keeps NaN and infinity, and is cheap
+        if not finite:
+            raise EngineError(
+                f"the denoiser gave NaN or infinity at step {number} of {schedule.steps}: its "
+                "numbers outgrew its precision; export the model with --precision bf16 or fp32"
+            )
         if row.noise_weight:
             if noise is None:
                 raise SettingsError(

@@ -7,18 +7,22 @@ written here as arithmetic on such vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
+from .euler import check_levels, shift_of
+from .levels import spread, training_levels_of, training_noise_levels
 from .table import (
     Schedule,
     Table,
+    check_choice,
     check_positive,
     check_steps,
+    rounded,
     shifted,
-    training_noise_levels,
+    stretched,
 )
 
 
@@ -27,73 +31,132 @@ def dpmpp_2m(
     *,
     prediction: Literal["flow", "epsilon", "v"] = "flow",
     shift: float = 1.0,
+    order: int = 2,
+    solver: Literal["midpoint", "heun"] = "midpoint",
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
+    final: Literal["zero", "sigma_min"] = "zero",
+    count: int = 1000,
     beta_start: float = 0.00085,
     beta_end: float = 0.012,
-    beta_schedule: Literal["linear", "scaled_linear"] = "scaled_linear",
+    beta_schedule: str = "scaled_linear",
 ) -> Schedule:
-    """DPM-Solver++ (2M, midpoint) of Lu et al. (2022), first order at the last step.
+    """DPM-Solver++ (2M) of Lu et al. (2022).
 
     "flow": velocity networks over shifted flow levels; "epsilon" and "v": networks trained on
-    1000 levels of a beta schedule, evenly spaced. Timesteps are whole numbers in 0..999.
+    `count` levels of a beta schedule, evenly spaced. Timesteps are whole numbers below `count`.
+
+    order: 2, or 1 for the plain solver. The last step is of first order where the level after it is
+    zero, where euler_at_final says so, and in short schedules where lower_order_final does.
+    final: the level after the last step: 0, or the lowest one of the beta schedule.
 
     Follows diffusers' DPMSolverMultistepScheduler.
     """
     check_steps(steps)
     check_positive(shift=shift, beta_start=beta_start, beta_end=beta_end)
+    check_choice("order", order, (1, 2))
+    check_choice("solver", solver, ("midpoint", "heun"))
+    check_choice("final", final, ("zero", "sigma_min"))
+    training = training_noise_levels(beta_start, beta_end, beta_schedule, count)
     if prediction == "flow":
-        now = shifted(1.0 - np.linspace(1.0, 0.001, steps + 1), shift)[:0:-1]
-        timesteps = np.floor(now * 1000.0)
+        now = shifted(1.0 - np.linspace(1.0, 1.0 / count, steps + 1), shift)[:0:-1]
+        timesteps = np.floor(now * count)
     else:
-        training = training_noise_levels(beta_start, beta_end, beta_schedule)
-        timesteps = np.linspace(0.0, 999.0, steps + 1).round()[:0:-1]
-        now = np.interp(timesteps, np.arange(len(training)), training)
-    levels = _as_reference(np.append(now, 0.0))
+        timesteps = np.linspace(0.0, count - 1.0, steps + 1).round()[:0:-1]
+        now = np.interp(timesteps, np.arange(count), training)
+    levels = rounded(np.append(now, 0.0 if final == "zero" else training[0]))
     signal, noise = _signal_and_noise(levels, prediction)
+    plain_end = euler_at_final or final == "zero" or (lower_order_final and steps < 15)
 
     rows = []
     for i in range(steps):
         history = _History(2, i, signal, noise, prediction)
         gain = signal[i + 1] - signal[i] * noise[i + 1] / noise[i]
-        if i == 0 or i == steps - 1:
-            data = history.data(0)
-        else:
+        change = gain * history.data(0)
+        if order == 2 and i > 0 and not (plain_end and i == steps - 1):
             h, h_before = _snr_step(signal, noise, i), _snr_step(signal, noise, i - 1)
             slope = (history.data(0) - history.data(1)) * (h / h_before)
-            data = history.data(0) + 0.5 * slope
-        rows.append(noise[i + 1] / noise[i] * history.latents(0) + gain * data)
+            share = 0.5 * gain if solver == "midpoint" else signal[i + 1] - gain / h
+            change = change + share * slope
+        rows.append(noise[i + 1] / noise[i] * history.latents(0) + change)
     return _multistep(levels, timesteps, rows)
 
 
-def unipc_flow(steps: int = 30, *, shift: float = 5.0, order: int = 2) -> Schedule:
-    """UniPC of Zhao et al. (2023), solver bh2, for velocity networks; Wan2.2's own sampler.
+def unipc_flow(
+    steps: int = 30,
+    *,
+    shift: float = 5.0,
+    mu: float | None = None,
+    dynamic_shift: Mapping[str, Any] | None = None,
+    terminal: float | None = None,
+    order: int = 2,
+    solver: Literal["bh1", "bh2"] = "bh2",
+    lower_order_final: bool = True,
+    disable_corrector: Sequence[int] = (),
+    final: Literal["zero", "sigma_min"] = "zero",
+    levels: str = "even",
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    trained: Mapping[str, Any] | None = None,
+    count: int = 1000,
+    sigmas: Sequence[float] | None = None,
+) -> Schedule:
+    """UniPC of Zhao et al. (2023) for velocity networks; Wan2.2's own sampler.
 
+    shift, mu, dynamic_shift, terminal, sigmas: as for `euler.flow_euler`.
     order: 1, 2 or 3; the rows hold order + 1 columns. The corrector reuses the predictor's
-    network output, so a step costs one call. Timesteps are whole numbers in 0..999.
+        network output, so a step costs one call; it is left out after the steps (from 0 on) of
+        disable_corrector.
+    final: the level after the last step: 0, or that of the last step itself.
+    levels: "even", or "karras" between sigma_max and sigma_min (None: the ends of the beta schedule
+        `trained`), unshifted.
 
-    Follows diffusers' UniPCMultistepScheduler (use_flow_sigmas, lower_order_final).
+    Timesteps are whole numbers below `count`.
+    Follows diffusers' UniPCMultistepScheduler (use_flow_sigmas).
     """
-    check_steps(steps)
     check_positive(shift=shift)
     if order not in (1, 2, 3):
         raise ValueError(f"order is {order!r}; unipc_flow knows 1, 2 and 3")
-    now = shifted(np.linspace(1.0, 0.001, steps + 1)[:-1], shift)
-    now[0] -= 1e-6  # at pure noise the signal-to-noise ratio has no logarithm
-    levels = _as_reference(np.append(now, 0.0))
-    signal, noise = _signal_and_noise(levels, "flow")
-    orders = [min(order, i + 1, steps - i) for i in range(steps)]
+    check_choice("solver", solver, ("bh1", "bh2"))
+    check_choice("final", final, ("zero", "sigma_min"))
+    check_choice("levels", levels, ("even", "karras"))
+    if not lower_order_final and order > (1 if final == "zero" else 2):
+        raise ValueError(f"order {order} to the end, without lower_order_final, is not defined")
+    if sigmas is None:
+        check_steps(steps)
+    if levels == "karras":
+        training = training_levels_of(trained or {})
+        high = float(training[-1]) if sigma_max is None else sigma_max
+        low = float(training[0]) if sigma_min is None else sigma_min
+        now = spread("karras", high, low, steps)
+        now = now / (now + 1.0)
+    else:
+        now = np.linspace(1.0, 1.0 / count, steps + 1)[:-1]
+        now = now if sigmas is None else check_levels(sigmas)
+        now = shifted(now, shift_of(shift, mu, dynamic_shift))
+        now = stretched(now, terminal) if terminal else now
+        if abs(now[0] - 1.0) < 1e-6:
+            now[0] -= 1e-6  # at pure noise the signal-to-noise ratio has no logarithm
+    after = rounded(np.append(now, 0.0 if final == "zero" else now[-1]))
+    signal, noise = _signal_and_noise(after, "flow")
+    count_of_steps = len(now)
+    orders = [
+        min(order, i + 1, count_of_steps - i if lower_order_final else order)
+        for i in range(count_of_steps)
+    ]
 
     rows = []
-    for i in range(steps):
+    for i in range(count_of_steps):
         history = _History(order + 1, i, signal, noise, "flow")
         corrected = history.latents(0)
-        if i > 0:
+        if i > 0 and i - 1 not in disable_corrector:
             # The predictor's part of the last step is taken back, the corrector's put in place.
-            before = _unipc_weights(signal, noise, i - 1, orders[i - 1], corrector=False)
-            after = _unipc_weights(signal, noise, i - 1, orders[i - 1], corrector=True)
-            corrected = corrected - history.blend(before, 1) + history.blend(after, 0)
-        ahead = _unipc_weights(signal, noise, i, orders[i], corrector=False)
+            before = _unipc_weights(signal, noise, i - 1, orders[i - 1], solver, corrector=False)
+            better = _unipc_weights(signal, noise, i - 1, orders[i - 1], solver, corrector=True)
+            corrected = corrected - history.blend(before, 1) + history.blend(better, 0)
+        ahead = _unipc_weights(signal, noise, i, orders[i], solver, corrector=False)
         rows.append(noise[i + 1] / noise[i] * corrected + history.blend(ahead, 0))
-    return _multistep(levels, np.floor(now * 1000.0), rows)
+    return _multistep(after, np.floor(now * count), rows)
 
 
 class _History:
@@ -126,7 +189,9 @@ class _History:
         )
 
 
-def _unipc_weights(signal: Table, noise: Table, i: int, order: int, *, corrector: bool) -> Table:
+def _unipc_weights(
+    signal: Table, noise: Table, i: int, order: int, solver: str, *, corrector: bool
+) -> Table:
     """Weights of the data predictions in the step from level i to level i + 1, newest first.
 
     The predictor's begin at step i; the corrector's at step i + 1, and are one more.
@@ -134,14 +199,15 @@ def _unipc_weights(signal: Table, noise: Table, i: int, order: int, *, corrector
     shrink = noise[i + 1] / noise[i] * signal[i] / signal[i + 1] - 1.0  # exp(-h) - 1
     weights = np.zeros(order + 1)  # of steps i + 1, i, i - 1, ...
     weights[1] = -signal[i + 1] * shrink
-    if corrector or order > 1:
+    if (corrector or order > 1) and shrink != 0.0:  # at the same level there is nothing to add
         h = _snr_step(signal, noise, i)
+        size = shrink if solver == "bh2" else -h  # B(h) in the paper
         ratios = [-_snr_span(signal, noise, i - j, i) / h for j in range(1, order)]
         offsets = np.array([*ratios, 1.0])
         moments, phi = [], shrink / -h - 1.0
         factorial = 1
         for k in range(1, order + 1):
-            moments.append(phi * factorial / shrink)
+            moments.append(phi * factorial / size)
             factorial *= k + 1
             phi = phi / -h - 1.0 / factorial
         powers = np.vander(offsets, order, increasing=True).T
@@ -152,11 +218,11 @@ def _unipc_weights(signal: Table, noise: Table, i: int, order: int, *, corrector
         else:
             rho = np.linalg.solve(powers[:-1, :-1], np.array(moments[:-1]))
         for j in range(1, order):
-            difference = -signal[i + 1] * shrink * rho[j - 1] / ratios[j - 1]
+            difference = -signal[i + 1] * size * rho[j - 1] / ratios[j - 1]
             weights[j + 1] += difference
             weights[1] -= difference
         if corrector:
-            difference = -signal[i + 1] * shrink * rho[-1]
+            difference = -signal[i + 1] * size * rho[-1]
             weights[0] += difference
             weights[1] -= difference
     return weights if corrector else weights[1:]
@@ -176,11 +242,6 @@ def _signal_and_noise(levels: Table, prediction: str) -> tuple[Table, Table]:
         return 1.0 - levels, levels
     signal = 1.0 / np.sqrt(levels**2 + 1.0)
     return signal, levels * signal
-
-
-def _as_reference(levels: Table) -> Table:
-    """Rounded to float32 once: the first solver steps near pure noise depend on that rounding."""
-    return levels.astype(np.float32).astype(np.float64)
 
 
 def _multistep(levels: Table, timesteps: Table, rows: Sequence[Table]) -> Schedule:

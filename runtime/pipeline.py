@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engines.device import Device
-from ..engines.errors import BundleError, SettingsError
+from ..engines.errors import SettingsError
 from .bundle import Bundle, load_bundle
 from .clip import Clip, check_output, write_clip
 from .memory import peak_memory
@@ -27,10 +26,20 @@ from .photo import load_photo
 from .prompt import understand
 from .settings import Settings, Understanding, parse_aspect
 from .stages import OnProgress, Stages
-from .take import Family
+from .take import find_family
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Frames = Iterator[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Rendered(Clip):
+    """A finished clip on disk, and how its model was run."""
+
+    steps: int | None = None
+    """Denoising steps, where the model says."""
+    guidance: float | None = None
+    """Guidance, where the model knows one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,10 @@ class Film:
     notes: tuple[str, ...]
     """What a person should know: how the photo was read, framed, what the model left out."""
     stages: Stages
+    steps: int | None = None
+    """Denoising steps, where the model says."""
+    guidance: float | None = None
+    """Guidance, where the model knows one."""
 
     def __iter__(self) -> Frames:
         return self.frames
@@ -81,25 +94,30 @@ def stream(
         EngineError: the device cannot run it.
     """
     settings = _settings(settings, options)
-    understanding = understand(settings.prompt)
     bundle = load_bundle(model)
-    family = _family(bundle)
+    family = find_family(bundle)
+    settings, notes = _for_family(bundle, family, settings)
+    reads_words = not hasattr(family, "plan")  # the others give the prompt to a network whole
+    understanding = understand(settings.prompt) if reads_words else Understanding()
     stages = Stages(on_progress)
     with stages.stage("photo"):
         widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
         source = load_photo(photo, target=math.ceil(settings.height * widest))
     take = family.film(bundle, source, settings, understanding, device=device, stages=stages)
+    count = settings.frames if take.frame_count is None else take.frame_count
     return Film(
-        frames=_timed(take.frames, stages, settings.frames),
-        frame_count=settings.frames,
+        frames=_timed(take.frames, stages, count),
+        frame_count=count,
         fps=settings.fps,
         width=take.width,
         height=take.height,
         model=bundle.name,
         seed=settings.seed,
         understanding=understanding,
-        notes=(*source.notes, *take.notes),
+        notes=(*source.notes, *notes, *take.notes),
         stages=stages,
+        steps=take.steps or settings.steps or bundle.section("schedule").get("steps"),
+        guidance=take.guidance,
     )
 
 
@@ -113,7 +131,7 @@ def animate(
     force: bool = False,
     on_progress: OnProgress | None = None,
     **options: Any,
-) -> Clip:
+) -> Rendered:
     """Turn a photo into a clip on disk.
 
     Args:
@@ -133,7 +151,7 @@ def animate(
     film = stream(photo, settings, model=model, device=device, on_progress=on_progress)
     stages = film.stages
     start = time.perf_counter()
-    drawn_before = stages.seconds.get("frames", 0.0)
+    counted_before = stages.total
     written = write_clip(
         film.frames,
         path,
@@ -145,9 +163,9 @@ def animate(
         metadata={"comment": f"Reverie, model {film.model}, seed {film.seed}"},
         on_frame=lambda done: stages.tell("frames", done, film.frame_count),
     )
-    drawing = stages.seconds.get("frames", 0.0) - drawn_before
+    drawing = stages.total - counted_before
     stages.add("encode", time.perf_counter() - start - drawing)
-    return Clip(
+    return Rendered(
         path=path,
         seconds=written / film.fps,
         frames=written,
@@ -160,6 +178,8 @@ def animate(
         peak_memory=peak_memory(),
         understanding=film.understanding,
         notes=film.notes,
+        steps=film.steps,
+        guidance=film.guidance,
     )
 
 
@@ -178,24 +198,30 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     return replace(settings or Settings(), **options)
 
 
-def _family(bundle: Bundle) -> Family:
-    folder = Path(__file__).parent / "families"
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
-    if bundle.family not in known:
-        raise BundleError(
-            f"{bundle.folder}: family {bundle.family!r} is not known here "
-            f"(known: {', '.join(known)}): update Reverie"
-        )
-    family: Family = import_module(f".families.{bundle.family}", __package__)
-    return family
+def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settings, list[str]]:
+    """Settle what depends on the kind of model; the notes name options it cannot use."""
+    if hasattr(family, "plan"):
+        return settings, []
+    unused = {"guidance": settings.guidance, "a negative prompt": settings.negative_prompt}
+    notes = [
+        f"{name} was left out: {bundle.name} knows none"
+        for name, value in unused.items()
+        if value is not None
+    ]
+    if settings.num_frames is not None:
+        settings = replace(settings, seconds=max(settings.num_frames / settings.fps, 0.5))
+    return settings, notes
 
 
 def _timed(frames: Frames, stages: Stages, count: int) -> Frames:
-    """Pass exactly `count` frames on, counting the time it takes to draw them."""
+    """Pass exactly `count` frames on, counting the time it takes to draw them.
+
+    What other stages count meanwhile is theirs.
+    """
     for _ in range(count):
-        start = time.perf_counter()
+        start, others = time.perf_counter(), stages.total
         frame = next(frames)
-        stages.add("frames", time.perf_counter() - start)
+        stages.add("frames", time.perf_counter() - start - (stages.total - others))
         yield frame
     with suppress(AttributeError):
         frames.close()  # type: ignore[attr-defined]

@@ -20,7 +20,10 @@ from ..engines.errors import SettingsError
 
 SECONDS_RANGE = (0.5, 600.0)
 FPS_RANGE = (1, 120)
+FRAMES_RANGE = (2, 72_000)
 HEIGHT_RANGE = (64, 4320)
+STEPS_RANGE = (1, 1000)
+GUIDANCE_RANGE = (0.0, 100.0)
 ASPECT_RANGE = (1 / 4, 4.0)
 NAMED_ASPECTS = ("photo", "16:9", "9:16", "1:1", "4:3", "3:4")
 
@@ -55,7 +58,7 @@ def parse_aspect(aspect: str) -> float | None:
 
 def _bad_aspect(aspect: object) -> SettingsError:
     return SettingsError(
-        f"aspect {_shown(aspect)} cannot be used: give one of {', '.join(NAMED_ASPECTS)}, "
+        f"aspect {shown(aspect)} cannot be used: give one of {', '.join(NAMED_ASPECTS)}, "
         "or W:H with a ratio from 1:4 to 4:1"
     )
 
@@ -163,7 +166,15 @@ class Settings:
     loop: bool = False
     """True makes the last frame lead back into the first."""
     steps: int | None = None
-    """Denoising steps, 1 .. 100; None means the bundle's own default."""
+    """Denoising steps, 1 .. 1000; None means the bundle's own default."""
+    num_frames: int | None = None
+    """Frames to make, 2 .. 72000, instead of seconds: exactly as many where the model can do any
+    number, else the nearest it can do. None leaves it to seconds."""
+    guidance: float | None = None
+    """How closely the model holds to the prompt or picture, 0 .. 100; 1 and below is not at all
+    (classifier-free guidance). None means the bundle's own default."""
+    negative_prompt: str | None = None
+    """What should not be seen, in words, for models that read them."""
 
     def __post_init__(self) -> None:
         _number(self, "seconds", *SECONDS_RANGE)
@@ -171,13 +182,19 @@ class Settings:
         _whole(self, "height", *HEIGHT_RANGE)
         _whole(self, "seed", 0, 2**63 - 1)
         if self.steps is not None:
-            _whole(self, "steps", 1, 100)
+            _whole(self, "steps", *STEPS_RANGE)
+        if self.num_frames is not None:
+            _whole(self, "num_frames", *FRAMES_RANGE)
+        if self.guidance is not None:
+            _number(self, "guidance", *GUIDANCE_RANGE)
         if self.motion is not None:
             _number(self, "motion", 0.0, 1.0)
-        if self.prompt is not None and not isinstance(self.prompt, str):
-            raise SettingsError(f"prompt {_shown(self.prompt)} cannot be used: give a text")
+        for name in ("prompt", "negative_prompt"):
+            text = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise SettingsError(f"{name} {shown(text)} cannot be used: give a text")
         if not isinstance(self.loop, bool | np.bool_):
-            raise SettingsError(f"loop {_shown(self.loop)} cannot be used: give True or False")
+            raise SettingsError(f"loop {shown(self.loop)} cannot be used: give True or False")
         object.__setattr__(self, "loop", bool(self.loop))
         if self.frames < 2:
             raise SettingsError(
@@ -189,7 +206,7 @@ class Settings:
     @property
     def frames(self) -> int:
         """Frames in the clip."""
-        return round(self.seconds * self.fps)
+        return round(self.seconds * self.fps) if self.num_frames is None else self.num_frames
 
 
 def _whole(owner: object, field_name: str, low: int, high: int) -> None:
@@ -201,7 +218,7 @@ def _whole(owner: object, field_name: str, low: int, high: int) -> None:
         number = None
     if number is None or isinstance(value, bool | np.bool_) or not low <= number <= high:
         raise SettingsError(
-            f"{field_name} {_shown(value)} cannot be used: give a whole number from {low} to {high}"
+            f"{field_name} {shown(value)} cannot be used: give a whole number from {low} to {high}"
         )
     object.__setattr__(owner, field_name, number)
 
@@ -212,13 +229,13 @@ def _number(owner: object, field_name: str, low: float, high: float, called: str
     known = isinstance(value, Real) and not isinstance(value, bool)
     if not (known and low <= value <= high):  # nan fails too
         raise SettingsError(
-            f"{called or field_name} {_shown(value)} cannot be used: "
+            f"{called or field_name} {shown(value)} cannot be used: "
             f"give a number from {low:g} to {high:g}"
         )
     object.__setattr__(owner, field_name, float(value))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value for a message, short, whatever it is."""
     if isinstance(value, float):
         return repr(float(value))  # NumPy's too

@@ -31,6 +31,11 @@ class Stages:
             self.add(name, time.perf_counter() - start)
         self.tell(name, 1, 1)
 
+    @property
+    def total(self) -> float:
+        """Seconds of all stages so far."""
+        return sum(self.seconds.values())
+
     def add(self, name: str, seconds: float) -> None:
         """Count seconds to a stage."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds

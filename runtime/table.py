@@ -11,8 +11,8 @@ UniPC of order n needs n + 1: a corrector is folded into the row that follows it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -63,6 +63,23 @@ class Schedule:
         """How many steps, this one among them, a row looks at."""
         return int(self.latent_weights.shape[1])
 
+    def since(self, first: int) -> Schedule:
+        """The rows from `first` on: a render that begins with latents that are not all noise.
+
+        Raises ValueError for samplers that look back, and where no row would be left.
+        """
+        if self.order > 1 or not 0 <= first < self.steps:
+            raise ValueError(f"a schedule of {self.steps} steps cannot begin at {first}")
+        return replace(
+            self,
+            timesteps=self.timesteps[first:],
+            noise_levels=self.noise_levels[first:],
+            latent_weights=self.latent_weights[first:],
+            output_weights=self.output_weights[first:],
+            noise_weights=self.noise_weights[first:],
+            input_scale=self.input_scale[first:],
+        )
+
     def rows(self) -> Iterator[Row]:
         """The table row by row."""
         for timestep, scale, latents, outputs, noise in zip(
@@ -89,18 +106,23 @@ def shifted(levels: Table, shift: float) -> Table:
     return shift * levels / (1.0 + (shift - 1.0) * levels)
 
 
-def training_noise_levels(
-    beta_start: float, beta_end: float, beta_schedule: str, count: int = 1000
-) -> Table:
-    """Noise level (noise / signal) at each timestep of a beta schedule, (count,) rising."""
-    if beta_schedule == "scaled_linear":
-        betas = np.linspace(beta_start**0.5, beta_end**0.5, count) ** 2
-    elif beta_schedule == "linear":
-        betas = np.linspace(beta_start, beta_end, count)
-    else:
-        raise ValueError(f"beta_schedule is {beta_schedule!r}; known: linear, scaled_linear")
-    kept = np.cumprod(1.0 - betas)
-    return np.asarray(np.sqrt((1.0 - kept) / kept), dtype=np.float64)
+def stretched(levels: Table, terminal: float) -> Table:
+    """Flow noise levels stretched so that the last one is `terminal`; a lone level of 1 stays."""
+    if levels[-1] >= 1.0:
+        return levels
+    below = 1.0 - levels
+    return np.asarray(1.0 - below / (below[-1] / (1.0 - terminal)))
+
+
+def rounded(levels: Table) -> Table:
+    """Rounded to float32 once, as references do before they take differences and logarithms."""
+    return np.asarray(levels, np.float32).astype(np.float64)
+
+
+def check_choice(name: str, value: object, known: Sequence[object]) -> None:
+    """Raise ValueError, listing the known, for a value that is none of them."""
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; known: {', '.join(map(str, known))}")
 
 
 def check_positive(**values: float) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.device import Device
+from ..engines.errors import BundleError
 from .bundle import Bundle
+from .noise import Noise
 from .photo import Photo
 from .settings import Settings, Understanding
 from .stages import Stages
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -22,9 +29,15 @@ class Take:
 
     width: int
     height: int
-    frames: Iterator[NDArray[np.uint8]]
+    frames: Iterator[Pixels]
     """Yields uint8 RGB (height, width, 3), each drawn when it is asked for."""
     notes: tuple[str, ...] = ()
+    frame_count: int | None = None
+    """How many frames there are; None means as many as the settings ask for."""
+    steps: int | None = None
+    """Denoising steps that are made; None where the family does not say."""
+    guidance: float | None = None
+    """Guidance that is used; None where the family knows none."""
 
 
 class Family(Protocol):
@@ -47,3 +60,103 @@ class Family(Protocol):
             EngineError: the device cannot run one.
             SettingsError: the shape asked for is impossible.
         """
+
+
+class Plan(Protocol):
+    """What a latent family will make: a frozen dataclass of its own with at least these."""
+
+    @property
+    def height(self) -> int:
+        """Height of the frames in pixels."""
+
+    @property
+    def width(self) -> int:
+        """Width of the frames in pixels."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are."""
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+
+    @property
+    def guidance(self) -> float:
+        """Guidance scale; 1 and below is none."""
+
+    @property
+    def fps(self) -> float:
+        """The model's own frames a second."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was asked for and brought to the nearest the model can do, a phrase each."""
+
+
+class LatentFamily(Family, Protocol):
+    """What a family of video diffusion models gives beside `film`.
+
+    It may also give `prepare(photo, plan)`: uint8 (H, W, 3) of any size to whatever its `frames`
+    takes as its picture, where the reference does something else than a Lanczos resize.
+    """
+
+    @property
+    def SETTINGS(self) -> Mapping[str, Any]:
+        """The family's own settings, under the reference's names, with their defaults."""
+
+    def plan(
+        self,
+        bundle: Bundle,
+        *,
+        height: int | None,
+        width: int | None,
+        num_frames: int | None,
+        steps: int | None,
+        guidance: float | None,
+        **family_settings: Any,
+    ) -> Plan:
+        """Say what will be made; None means the bundle's default. Pure arithmetic, no engine.
+
+        Raises:
+            SettingsError: a setting is impossible.
+            BundleError: the manifest lacks what the family needs.
+        """
+
+    def noise_shapes(self, bundle: Bundle, plan: Any) -> Mapping[str, tuple[int, ...]]:
+        """Name every random tensor that is drawn, with its shape in the reference's layout."""
+
+    def frames(
+        self,
+        bundle: Bundle,
+        picture: Any,
+        plan: Any,
+        *,
+        prompt: str | None,
+        negative_prompt: str | None,
+        noise: Noise,
+        device: Device | str,
+        stages: Stages,
+    ) -> Iterator[Pixels]:
+        """Yield the plan's frames, uint8 (height, width, 3); components are opened one by one."""
+
+
+def find_family(bundle: Bundle) -> Any:
+    """Return the module in runtime/families that runs a bundle; see Family and LatentFamily.
+
+    Raises:
+        BundleError: there is none of that name here.
+    """
+    if re.fullmatch("[a-z][a-z0-9_]*", bundle.family):
+        name = f"{__package__}.families.{bundle.family}"
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+    folder = Path(__file__).parent / "families"
+    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    raise BundleError(
+        f"{bundle.folder}: family {bundle.family!r} is not known here "
+        f"(known: {', '.join(known)}): update Reverie"
+    )

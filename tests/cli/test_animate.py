@@ -14,7 +14,7 @@ from reverie.cli.animate import describe
 from reverie.cli.main import main
 from reverie.cli.progress import progress
 from reverie.runtime import pipeline
-from reverie.runtime.clip import Clip
+from reverie.runtime.pipeline import Rendered
 from reverie.runtime.prompt import understand
 from reverie.runtime.settings import Settings
 
@@ -34,7 +34,7 @@ class Renderer:
         model: str,
         force: bool,
         on_progress: Callable[[str, int, int], None] | None,
-    ) -> Clip:
+    ) -> Rendered:
         self.asked = {"photo": photo, "out": out, "settings": settings, "model": model}
         self.asked |= {"force": force, "on_progress": on_progress}
         if on_progress is not None:
@@ -43,7 +43,7 @@ class Renderer:
                 on_progress("frames", done + 1, 5)
         path = Path(out or "photo.mp4")
         path.write_bytes(bytes(2_500_000))
-        return Clip(
+        return Rendered(
             path=path,
             seconds=settings.seconds,
             frames=settings.frames,
@@ -56,6 +56,8 @@ class Renderer:
             peak_memory=321,
             understanding=understand(settings.prompt),
             notes=("rotated as its EXIF says",),
+            steps=settings.steps or 10,
+            guidance=settings.guidance,
         )
 
 
@@ -91,6 +93,46 @@ def test_every_option_arrives(renderer: Renderer) -> None:
     )
     assert (renderer.asked["out"], renderer.asked["model"]) == ("clip.mov", "toy")
     assert renderer.asked["force"] is True
+
+
+def test_what_a_network_is_told_arrives(renderer: Renderer) -> None:
+    words = ["animate", "p.jpg", "--steps", "8", "--guidance", "3.5", "--frames", "33", "--quiet"]
+    assert main([*words, "--negative-prompt", "blurry"]) == 0
+    asked = Settings(steps=8, guidance=3.5, num_frames=33, negative_prompt="blurry")
+    assert renderer.asked["settings"] == asked
+
+
+@pytest.mark.parametrize(("own", "rate"), [(7, 7), (23.976, 24), (None, 24), ("fast", 24)])
+def test_a_number_of_frames_plays_at_the_models_own_rate(
+    renderer: Renderer, toy_bundle: Path, own: object, rate: int
+) -> None:
+    path = toy_bundle / "bundle.json"
+    timing = {} if own is None else {"fps": own}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "timing": timing}))
+    words = ["animate", "p.jpg", "--quiet", "--model", str(toy_bundle)]
+    assert main([*words, "--frames", "14"]) == 0
+    assert renderer.asked["settings"] == Settings(num_frames=14, fps=rate)
+    assert main([*words, "--frames", "14", "--fps", "30"]) == 0
+    assert renderer.asked["settings"].fps == 30
+    assert main(words) == 0
+    assert renderer.asked["settings"].fps == 24
+
+
+def test_a_prompt_for_a_network_is_not_explained(
+    renderer: Renderer, toy_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = toy_bundle / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "timing": {"fps": 24}}))
+    words = ["animate", "p.jpg", "--prompt", "slow zoom in, purple rain", "--model"]
+    assert main([*words, str(toy_bundle)]) == 0
+    assert capsys.readouterr().err.splitlines() == ["note: rotated as its EXIF says"]
+
+
+def test_frames_and_seconds_exclude_each_other(
+    renderer: Renderer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["animate", "p.jpg", "--frames", "9", "--seconds", "2"]) == 2
+    assert "--frames" in capsys.readouterr().err
 
 
 def test_a_person_hears_what_was_understood_and_where_the_clip_is(
@@ -129,6 +171,8 @@ def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[st
         "height": 720,
         "model": "ember",
         "seed": 9,
+        "steps": 10,
+        "guidance": None,
         "stages": {"photo": 0.5, "frames": 7.25},
         "peak_memory_bytes": 321,
         "notes": ["rotated as its EXIF says"],

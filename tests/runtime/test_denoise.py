@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reverie.engines.errors import SettingsError
+from reverie.engines.errors import EngineError, SettingsError
 from reverie.runtime.denoise import denoise
 from reverie.runtime.schedule import Schedule, dpmpp_2m, euler_karras, flow_euler, unipc_flow
 
@@ -91,3 +91,31 @@ def test_only_as_much_history_is_kept_as_the_table_has_columns() -> None:
 def test_missing_noise_is_said() -> None:
     with pytest.raises(SettingsError, match="noise="):
         denoise(network, np.zeros((1, 1), np.float32), flow_euler(3, stochastic=True))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("schedule", [flow_euler(5), unipc_flow(5), euler_karras(5)])
+def test_what_is_not_finite_stops_at_its_step(schedule: Schedule, bad: float) -> None:
+    calls = 0
+
+    def step(latents: np.ndarray, timestep: float) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        output = network(latents, timestep)
+        if calls == 3:
+            output[0, 0, 1] = bad
+            output[0, 1, 2] = -bad
+        return output
+
+    start = np.ones((1, 3, 4), np.float32)
+    with pytest.raises(EngineError) as caught:
+        denoise(step, start, schedule)
+    assert calls == 3
+    assert "the denoiser gave NaN or infinity at step 3 of 5" in str(caught.value)
+    assert "--precision bf16 or fp32" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_large_finite_numbers_pass() -> None:
+    start = np.full((2, 50), 1e30, np.float32)
+    assert np.isfinite(denoise(lambda x, t: x * np.float32(0.1), start, flow_euler(4))).all()

@@ -15,16 +15,17 @@ from diffusers.schedulers import (
 )
 from reverie.engines.errors import BundleError, SettingsError
 from reverie.runtime.denoise import denoise
+from reverie.runtime.levels import training_noise_levels
 from reverie.runtime.schedule import (
     Schedule,
     dpmpp_2m,
     euler_karras,
     flow_euler,
+    mu_for_size,
     mu_for_tokens,
     schedule_from_manifest,
     unipc_flow,
 )
-from reverie.runtime.table import training_noise_levels
 
 # diffusers hands torch tensors to np.array, which NumPy 2 remarks upon.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -230,6 +231,54 @@ def test_training_noise_levels_match_the_reference() -> None:
         training_noise_levels(0.1, 0.2, "cosine")
 
 
+def test_a_schedule_since_a_step() -> None:
+    whole = flow_euler(5, shift=3.0)
+    rest = whole.since(2)
+    assert rest.steps == 3
+    np.testing.assert_array_equal(rest.timesteps, whole.timesteps[2:])
+    np.testing.assert_array_equal(rest.noise_levels, whole.noise_levels[2:])
+    np.testing.assert_array_equal(rest.output_weights, whole.output_weights[2:])
+    for schedule, first in ((whole, 5), (whole, -1), (unipc_flow(5), 1)):
+        with pytest.raises(ValueError, match="cannot begin"):
+            schedule.since(first)
+
+
+def test_what_a_call_sets_takes_the_place_of_the_bundles() -> None:
+    entry = {"type": "flow_euler", "sigmas": [1.0, 0.5], "shift": 2.0}
+    asked = schedule_from_manifest(entry, sigmas=[1.0, 0.6, 0.2], shift=None)
+    np.testing.assert_allclose(asked.noise_levels, [1.0, 0.75, 1 / 3, 0.0])
+    assert schedule_from_manifest(entry, timesteps=[1.0, 0.5, 0.25]).steps == 3
+    dynamic = {"type": "flow_euler", "dynamic_shift": {"type": "linear"}}
+    assert schedule_from_manifest(dynamic, steps=2, mu=3.0).noise_levels[1] == pytest.approx(0.75)
+    fixed = schedule_from_manifest({"type": "flow_euler"}, steps=2, mu=3.0)
+    assert fixed.noise_levels[1] == 0.5  # mu counts only where the shift is dynamic
+    with pytest.raises(BundleError, match="mu must be given"):
+        schedule_from_manifest(dynamic, steps=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"sigmas": [0.5, 0.7]}, "fall"),
+        ({"sigmas": [1.5, 0.7]}, "at most 1"),
+        ({"sigmas": ["much"]}, "much"),
+        ({"sigmas": [1.0, 0.5], "timesteps": [1.0]}, "2 sigmas and 1 timesteps"),
+        ({"sigmas": [1.0, 0.5], "steps": 3}, "3 steps"),
+        ({"colour": 1}, "has no colour"),
+    ],
+)
+def test_impossible_levels_are_the_callers_mistake(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        schedule_from_manifest({"type": "flow_euler", "shift": 3.0}, **asked)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [{}, {"base_tokens": 1, "max_tokens": 1}, {"base_tokens": "a"}])
+def test_a_broken_dynamic_shift_is_told(section: dict[str, object]) -> None:
+    with pytest.raises(BundleError, match="dynamic_shift needs base_tokens"):
+        mu_for_size({"dynamic_shift": section}, 64)
+
+
 def test_from_manifest() -> None:
     entry = {"type": "flow_euler", "steps": 10, "shift": 3.0}
     schedule = schedule_from_manifest(entry)
@@ -245,7 +294,7 @@ def test_from_manifest() -> None:
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"type": "ancestral"}, "dpmpp_2m, euler_karras, flow_euler, unipc_flow"),
+        ({"type": "ancestral"}, "dpmpp_2m, euler, euler_karras, flow_euler, unipc_flow"),
         ({}, "None"),
         ({"type": ["flow_euler"]}, "flow_euler"),
         ({"type": "flow_euler", "shfit": 3.0}, "'shfit'"),
@@ -255,7 +304,7 @@ def test_from_manifest() -> None:
         ({"type": "flow_euler", "shift": 0.0}, "shift"),
         ({"type": "flow_euler", "sigmas": [0.5, 0.7]}, "fall"),
         ({"type": "flow_euler", "sigmas": []}, "fall"),
-        ({"type": "euler_karras", "prediction": "flow"}, "v and epsilon"),
+        ({"type": "euler_karras", "prediction": "flow"}, "v, epsilon"),
         ({"type": "euler_karras", "sigma_min": 0.0}, "sigma_min"),
         ({"type": "dpmpp_2m", "prediction": "sample"}, "flow, epsilon, v"),
         ({"type": "unipc_flow", "order": 4}, "1, 2 and 3"),

@@ -1,0 +1,36 @@
+"""Frames of one rate to frames of another: as they are where they fall together, else blended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+_SAME = 1e-6  # of a frame
+
+
+def retime(frames: Iterator[Pixels], step: float, count: int) -> Iterator[Pixels]:
+    """Yield `count` frames, uint8 of one shape, taken `step` frames apart from the first on.
+
+    Between two frames they are blended in proportion; after the last it stands still. Three frames
+    at most are held. A step above 1 is faster, below 1 slower; 1 passes frames on as they are.
+    """
+    before = next(frames)
+    after = next(frames, before)
+    held = 0  # index of `before`
+    for index in range(count):
+        place = index * step
+        whole = int(place + _SAME)
+        while held < whole:
+            before, after = after, next(frames, after)
+            held += 1
+        share = place - whole
+        if share <= _SAME or after is before:
+            yield before
+        else:
+            mixed = cv2.addWeighted(before, 1.0 - share, after, share, 0.0)
+            yield np.asarray(mixed, np.uint8)
