@@ -1,0 +1,208 @@
+"""Wan 2.2 TI2V: the picture as the first frame's latents, a timestep of its own for each token.
+
+Wherever the denoiser looks, the first latent frame is the picture, told to be free of noise; the
+others are carried from noise to data. All of it happens on tokens, patches of 1 x 2 x 2 latents.
+
+Follows diffusers' WanImageToVideoPipeline with `expand_timesteps`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engines.device import Device
+from ...engines.errors import EngineError
+from ..bundle import Bundle
+from ..causal_decode import MEMORY, decode_chunks, decode_tiles, to_pixels
+from ..denoise import denoise
+from ..film import latent_film
+from ..noise import Noise
+from ..photo import Photo
+from ..settings import Settings, Understanding
+from ..stages import Stages
+from ..take import Take
+from ..text import Text
+from .wan_plan import SETTINGS, Plan, Traits, noise_shapes, plan
+from .wan_tokens import from_tokens, rotary_tables, to_tokens
+
+__all__ = ["SETTINGS", "Plan", "film", "frames", "noise_shapes", "plan"]
+
+TILE = 256
+"""Pixels a side to a tile of the decoding, as in the reference."""
+ALWAYS_THERE = 2**30
+"""Bytes that decoding may take however small the denoiser is."""
+
+Array: TypeAlias = NDArray[np.float32]
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+def frames(
+    bundle: Bundle,
+    picture: Pixels,
+    plan: Plan,
+    *,
+    prompt: str | None,
+    negative_prompt: str | None,
+    noise: Noise,
+    device: Device | str,
+    stages: Stages,
+) -> Iterator[Pixels]:
+    """Yield the plan's frames of a picture, uint8 (height, width, 3), as they are decoded."""
+    traits = Traits.of(bundle)
+    guided = plan.guidance > 1.0
+    with stages.stage("text"):
+        prompts = [prompt or "", negative_prompt or ""] if guided else [prompt or ""]
+        embedded = Text(bundle, device).embed_many(prompts, plan.max_sequence_length)
+        texts = [embeddings for embeddings, _ in embedded]
+    with stages.stage("encode image"):
+        condition = encode_picture(bundle, picture, traits, device=device)
+    with stages.stage("denoise"):
+        shape = noise_shapes(bundle, plan)["latents"]
+        latents = sample(
+            bundle, noise, shape, condition, texts, plan, traits, device=device, stages=stages
+        )
+    decoded = decode(bundle, latents, plan, traits, device=device)
+    for done in range(plan.num_frames):
+        start = time.perf_counter()
+        frame = next(decoded)
+        stages.add("decode", time.perf_counter() - start)
+        stages.tell("decode", done + 1, plan.num_frames)
+        yield frame
+
+
+def encode_picture(
+    bundle: Bundle, picture: Pixels, traits: Traits, *, device: Device | str
+) -> Array:
+    """Return a picture's latents, normalised, (1, C, 1, h, w): the mean of what the VAE gives.
+
+    Raises EngineError where that is NaN or infinity.
+    """
+    image = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
+    with bundle.open("vae_encoder", device=device) as engine:
+        found = engine.run({"image": np.ascontiguousarray(image * 2 - 1, np.float32)})
+    latents = np.asarray(found["latents"], np.float32)
+    if not np.isfinite(latents).all():
+        raise EngineError(
+            "the picture's encoder gave NaN or infinity: its numbers outgrew its precision; export"
+            " vae_encoder with --precision bf16 or fp32"
+        )
+    mean, inverse = _normalisation(traits)
+    return np.asarray((latents - mean) * inverse, np.float32)
+
+
+def sample(
+    bundle: Bundle,
+    noise: Noise,
+    shape: tuple[int, ...],
+    condition: Array,
+    texts: list[Array],
+    plan: Plan,
+    traits: Traits,
+    *,
+    device: Device | str,
+    stages: Stages,
+) -> Array:
+    """Carry noise of a shape (1, C, F, h, w) to latents, the first frame the picture's.
+
+    texts: embeddings (1, L, channels) of the prompt, and of the negative one where there is
+        guidance.
+    """
+    held = to_tokens(condition, traits.patch)
+    tokens = to_tokens(noise.draw("latents", shape), traits.patch)
+    first = held.shape[1]
+    cosine, sine = rotary_tables(shape[2:], traits.patch, traits.head_size, traits.rotary_base)
+    fixed = {
+        "token_level": (np.arange(tokens.shape[1]) >= first).astype(np.int64),
+        "rotary_cos": cosine,
+        "rotary_sin": sine,
+    }
+    noisy = bool(plan.schedule.noise_weights.any())
+    between = noise.draw("steps", (plan.steps, *shape)) if noisy else np.empty(0, np.float32)
+    done = 0
+    with bundle.open("denoiser", device=device) as engine:
+
+        def predict(inputs: dict[str, NDArray[Any]], text: Array) -> Array:
+            return np.asarray(engine.run({**inputs, "text": text})["velocity"], np.float32)
+
+        def step(latents: Array, timestep: float) -> Array:
+            nonlocal done
+            seen = np.concatenate([held, latents[:, first:]], axis=1)
+            inputs = {"latents": seen, "timesteps": np.array([0.0, timestep], np.float32), **fixed}
+            velocity = predict(inputs, texts[0])
+            if len(texts) > 1:
+                without = predict(inputs, texts[1])
+                with np.errstate(over="ignore", invalid="ignore"):  # `denoise` tells
+                    velocity = without + np.float32(plan.guidance) * (velocity - without)
+            done += 1
+            stages.tell("denoise", done, plan.steps)
+            return velocity
+
+        def fresh() -> Array:
+            return to_tokens(between[done - 1], traits.patch)
+
+        tokens = denoise(step, tokens, plan.schedule, noise=fresh if noisy else None)
+    tokens = np.concatenate([held, tokens[:, first:]], axis=1)
+    return from_tokens(tokens, shape, traits.patch)
+
+
+def decode(
+    bundle: Bundle, latents: Array, plan: Plan, traits: Traits, *, device: Device | str
+) -> Iterator[Pixels]:
+    """Yield the frames of normalised latents (1, C, F, h, w) as they are decoded."""
+    mean, inverse = _normalisation(traits)
+    latents = latents / inverse + mean
+    tile = choose_tile(bundle, latents.shape, plan, traits)
+    with bundle.open("vae_decoder", device=device) as engine:
+        if tile is not None:
+            patch = traits.decoder_patch
+            yield from decode_tiles(engine, latents, traits.caches, tile=tile, patch=patch)
+            return
+        for chunk in decode_chunks(engine, latents, traits.caches):
+            yield from to_pixels(chunk)
+
+
+def choose_tile(bundle: Bundle, shape: tuple[int, ...], plan: Plan, traits: Traits) -> int | None:
+    """Return the size of the decoder's tiles in latent pixels, None for one piece.
+
+    One piece takes about four times the caches: those read, those written, and as much again for
+    what is in flight. It is cut where that is more than denoising took, its weights included.
+    """
+    _, _, frames, height, width = shape
+    tile = max((plan.decode_tile or TILE) // traits.space, 1)
+    if max(height, width) <= tile:
+        return None
+    if plan.decode_tile is not None:
+        return tile
+    values = sum(channels * scale**2 for channels, scale in traits.caches) * MEMORY
+    tokens = frames * height * width // int(np.prod(traits.patch))
+    weights = sum(data.bytes for data in bundle.component("denoiser").data)
+    denoising = weights + tokens * traits.token_bytes
+    return tile if 4 * 4 * values * height * width > max(denoising, ALWAYS_THERE) else None
+
+
+def film(
+    bundle: Bundle,
+    photo: Photo,
+    settings: Settings,
+    understanding: Understanding,
+    *,
+    device: Device | str,
+    stages: Stages,
+) -> Take:
+    """Prepare a film of a photo; see `take.Family`."""
+    return latent_film(
+        sys.modules[__name__], bundle, photo, settings, understanding, device=device, stages=stages
+    )
+
+
+def _normalisation(traits: Traits) -> tuple[Array, Array]:
+    """Mean and 1 / std of the VAE's latents, (1, C, 1, 1, 1), rounded as the reference does."""
+    shape = (1, traits.channels, 1, 1, 1)
+    mean = np.array(traits.mean, np.float32).reshape(shape)
+    return mean, np.float32(1) / np.array(traits.std, np.float32).reshape(shape)
