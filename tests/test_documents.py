@@ -14,6 +14,7 @@ DOCUMENTS = [
     for name in (
         "README.md",
         "CHANGELOG.md",
+        "DEPENDENCIES.md",
         "benchmarks/README.md",
         "runtime/bundles/ember/MODEL_CARD.md",
         "export/training/README.md",
@@ -29,13 +30,17 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert target.startswith("http") or (path.parent / target).exists(), target
 
 
+def options(command: str) -> set[str]:
+    actions = parser()._subparsers._group_actions[0].choices[command]._actions  # type: ignore[union-attr,index]
+    return {o for action in actions for o in action.option_strings if o.startswith("--")}
+
+
 def test_the_readme_names_every_option_and_no_other() -> None:
     readme = (ROOT / "README.md").read_text()
-    actions = parser()._subparsers._group_actions[0].choices["animate"]._actions  # type: ignore[union-attr,index]
-    options = {o for action in actions for o in action.option_strings if o.startswith("--")}
-    named = set(re.findall(r"`(--[a-z]+)", readme)) | set(re.findall(r" (--[a-z]+)", readme))
-    assert options - {"--help"} <= named
-    assert named <= options | {"--version"}
+    named = set(re.findall(r"[` ](--[a-z][a-z-]*)", readme))
+    assert options("animate") - {"--help"} <= named
+    known = set().union(*map(options, ("animate", "export", "info", "prompts")))
+    assert named <= known | {"--version"}
 
 
 def test_the_readme_names_every_exit_code() -> None:
