@@ -68,7 +68,11 @@ class Engine(Protocol):
 
 
 def open_engine(
-    path: Path | str, *, device: Device | str = "auto", threads: int | None = None
+    path: Path | str,
+    *,
+    device: Device | str = "auto",
+    threads: int | None = None,
+    weight_bytes: int | None = None,
 ) -> Engine:
     """Open an ONNX graph on a device.
 
@@ -77,6 +81,8 @@ def open_engine(
         device: "auto" (the GPU when ONNX Runtime has its CUDA provider, else the CPU), "cpu",
             "cuda", or a Device.
         threads: CPU threads; None leaves the choice to the library.
+        weight_bytes: size of the external weights, for engines that treat large ones with care;
+            None takes that of the file beside the graph.
 
     Raises:
         EngineError: the file is no graph this device can run, or the device is not there.
@@ -84,4 +90,4 @@ def open_engine(
     """
     from .ort import OrtEngine
 
-    return OrtEngine(Path(path), choose_device(device), threads)
+    return OrtEngine(Path(path), choose_device(device), threads, weight_bytes)

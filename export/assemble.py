@@ -24,7 +24,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..engines.errors import BundleError, OutputError, SettingsError
 from ..runtime.bundle import hash_file
-from . import fake, graph, pack, records, stream, widen
+from . import attention, fake, graph, pack, records, stream, widen
 from .progress import OnProgress, Work
 from .recipe import PartRecipe, Precision
 
@@ -60,6 +60,7 @@ def export(
     out = Path(out)
     family = importlib.import_module(f"{__package__}.families.{source.family}")
     recipes = {recipe.name: recipe for recipe in family.recipes(source)}
+    sections = dict(family.sections(source))  # what is wrong there is told before the long work
     chosen = _chosen(recipes, components, source)
     opened, rows = _open_loras(loras, source)
     changed = set(opened.names()) if opened else set()
@@ -96,7 +97,8 @@ def export(
             )
             records.write(out, recipe.name, wanted[recipe.name], entry)
             done[recipe.name] = {"made_from": wanted[recipe.name], "entry": entry}
-        return _finish(source, family, out, {name: done[name] for name in recipes if name in done})
+        made = {name: done[name] for name in recipes if name in done}
+        return _finish(source, family, out, made, sections)
 
 
 def export_component(
@@ -164,6 +166,7 @@ def _trace(
     mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
     kept = fake.fill(module, mode, fake.DTYPES[precision], recipe.keep_fp32)
     model = graph.trace_part(recipe, module, mode, precision)
+    attention.keep_short_plain(model)
     stream.attach(model, recipe, module, weights)
     del module
     graph.finish_part(model, recipe, origin)
@@ -177,8 +180,13 @@ def _write(model: ir.Model, path: Path, told: stream.Told) -> dict[str, Any]:
     entry = _write_graph(model, path)
     if data is not None:
         entry["data"] = [data]
-    if widen.has_half(model):
+    half = widen.has_half(model)
+    if half:
         widen.widen(model)
+    fused = attention.fuse_attention(model)
+    if fused and not half:
+        widen.widen(model)  # that a processor holds no copy of its weights
+    if half or fused:
         entry["cpu"] = _write_graph(model, path.with_suffix(".cpu.onnx"))
     return entry
 
@@ -197,14 +205,19 @@ def _kept(
     return {name: {"reason": piece.reason, "count": piece.count} for name, piece in kept.items()}
 
 
-def _finish(source: Source, family: Any, out: Path, done: dict[str, dict[str, Any]]) -> Path:
+def _finish(
+    source: Source,
+    family: Any,
+    out: Path,
+    done: dict[str, dict[str, Any]],
+    sections: dict[str, Any],
+) -> Path:
     """Write all that is not a network, the manifest last."""
     files = list(family.files(source, out))
     names = _licence_names(source)
     for file, name in zip(source.license_files, names, strict=True):
         (out / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(file, out / name)
-    sections = dict(family.sections(source))
     given: dict[str, Any] = {
         "name": source.name,
         "version": source.revision or "1",
@@ -289,9 +302,13 @@ def _check_space(
     free = shutil.disk_usage(out).free
     if sum(need.values()) > free:
         raise OutputError(
-            f"the disk of {out} has {free / 1e9:.1f} GB free and the bundle takes about"
-            f" {sum(need.values()) / 1e9:.1f} GB: make room, or name a folder on another disk"
+            f"the disk of {out} has {_size(free)} free and the bundle takes about"
+            f" {_size(sum(need.values()))}: make room, or name a folder on another disk"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 @contextmanager
