@@ -11,6 +11,7 @@ that were exported without their text encoder (of random weights, say).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
@@ -33,11 +34,15 @@ from .machine import describe_machine
 
 
 class Watch:
-    """Counts the time inside engines, and notes when each denoising step ended."""
+    """Counts the time inside engines, notes when each denoising step ended, and each stage's peak.
+
+    The peak of a stage is known on Linux alone, where a process may set its own mark back.
+    """
 
     def __init__(self) -> None:
         self.inside = 0.0
         self.steps: list[tuple[float, float]] = []
+        self.peaks: dict[str, int] = {}
         plain = OrtEngine.run
 
         def run(engine: OrtEngine, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -51,6 +56,12 @@ class Watch:
 
     def told(self, stage: str, done: int, total: int) -> None:
         """Take the progress of the render."""
+        if done == 0:
+            self.peaks["before"] = max(self.peaks.get("before", 0), peak_memory())
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+        else:
+            self.peaks[stage] = max(self.peaks.get(stage, 0), peak_memory())
         if stage == "denoise":
             self.steps.append((time.perf_counter(), self.inside))
 
@@ -74,7 +85,7 @@ def made_prompt(bundle: Bundle, channels: int) -> Bundle:
 def text_channels(bundle: Bundle) -> int:
     """Channels of the embeddings that the denoiser takes."""
     ports = bundle.manifest["components"]["denoiser"]["inputs"]
-    return int(next(p["shape"][2] for p in ports if p["name"] == "encoder_hidden_states"))
+    return int(next(p["shape"][2] for p in ports if p["name"] == "text"))
 
 
 def weights_bytes(bundle: Bundle) -> dict[str, int]:
@@ -131,12 +142,14 @@ def main() -> None:
         "stages": stages.seconds,
         "step_seconds": statistics.median(s for s, _ in steps) if steps else None,
         "host_seconds_per_step": statistics.median(h for _, h in steps) if steps else None,
-        "peak_bytes": peak_memory(),
+        "peak_bytes": max(peak_memory(), *watch.peaks.values()),
+        "stage_peak_bytes": watch.peaks,
         "weights_bytes": sizes,
     }
     print(f"{row['model']} {row['precision']}, {row['size']}, {frames} frames, {plan.steps} steps")
     for name, seconds in stages.seconds.items():
-        print(f"  {name:14} {seconds:8.2f} s")
+        peak = watch.peaks.get(name, row["peak_bytes"]) / 2**30
+        print(f"  {name:14} {seconds:8.2f} s {peak:6.2f} GiB")
     if steps:
         share = row["host_seconds_per_step"] / row["step_seconds"]
         print(f"  a step {row['step_seconds']:.3f} s, outside engines {share:.2%}")

@@ -231,7 +231,7 @@ def _plain_warnings(shown: bool) -> Iterator[None]:
         yield
         return
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)  # what goes wrong is told in one line of ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

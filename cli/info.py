@@ -87,8 +87,11 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 
 def _parity(entry: Mapping[str, Any]) -> float | None:
     """The largest error that export measured against the component's original, if it did."""
-    outputs = (entry.get("parity") or {}).get("outputs") or {}
-    figures = [float(figure["relative_l2"]) for figure in outputs.values()]
+    figures = [
+        float(error)
+        for output in _object(_object(entry.get("parity")).get("outputs")).values()
+        if isinstance(error := _object(output).get("relative_l2"), int | float)
+    ]
     return max(figures) if figures else None
 
 
@@ -96,8 +99,13 @@ def _kept(entry: Mapping[str, Any]) -> dict[str, str]:
     """What stayed in float32, and why."""
     return {
         name: str(why.get("reason", "")) if isinstance(why, dict) else str(why)
-        for name, why in (entry.get("kept_fp32") or {}).items()
+        for name, why in _object(entry.get("kept_fp32")).items()
     }
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """A value of the manifest that should be an object, empty where it is something else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _print(facts: Mapping[str, Any]) -> None:

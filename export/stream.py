@@ -153,10 +153,10 @@ class Stream:
         if values.dtype.itemsize == 1:
             values = values.astype(np.float32)  # 8-bit floats have their own marks for infinity
         if not _all_finite(values):
-            raise BundleError(
-                f"{self.component}: tensor {tensor.weight!r} holds NaN or infinity;"
-                " get the checkpoint again"
-            )
+            why = "holds NaN or infinity; get the checkpoint again"
+            if delta is not None and not _all_finite(delta):
+                why = "becomes NaN or infinity by a LoRA; get the LoRA again, or leave it out"
+            raise BundleError(f"{self.component}: tensor {tensor.weight!r} {why}")
         if wanted == np.float16 and values.dtype not in (wanted, np.dtype(np.float16)):
             largest = float(np.abs(values).max()) if values.size else 0.0
             if largest > LARGEST_HALF:

@@ -9,13 +9,21 @@ Format 1. `bundle.json` holds an object with
     components  name -> {file, bytes, sha256, precision, inputs, outputs, license, license_file,
                          source, parity}; inputs and outputs are [{name, dtype, shape}], a name in a
                 shape is a free size; a component with external weights lists them as
-                "data": [{file, bytes, sha256}]; one in half precision has a second graph on the
-                same weights, which computes in float32, as "cpu": {file, bytes, sha256}
+                "data": [{file, bytes, sha256}]; one in half precision, or with long attention, has
+                a second graph on the same weights as "cpu": {file, bytes, sha256}, which computes
+                in float32 and never holds a whole matrix of scores
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads
     defaults    the family's own settings where a call asks for none: {"motion": 0.5}
     motion      what the ember family needs beside: frequencies (Hz), classes
+    pipeline    the reference pipeline whose frames a video model gives: "LTXConditionPipeline"
+    timing      {fps, frames, most_frames, rule}: a video model's own rate and lengths, and what to
+                do where a film is longer (see `film.Timing`)
+    text        how prompts become tokens and embeddings (see `text`)
+    prompts     embeddings baked into the bundle (see `prompts`)
+    limits      sizes the model can do; with further sections of a family's own (see its module)
+    source      {origin, revision, license, loras}: the checkpoint that a bundle was exported from
 
 It is enough to run: a new checkpoint of a known family is data, not code.
 """
@@ -119,7 +127,22 @@ class Bundle:
             EngineError: the device cannot run it.
         """
         device = choose_device(device)
-        return open_engine(self.path(name, device=device.kind), device=device, threads=threads)
+        return open_engine(
+            self.path(name, device=device.kind),
+            device=device,
+            threads=threads,
+            weight_bytes=sum(data.bytes for data in self.component(name).data),
+        )
+
+    def check_sizes(self) -> None:
+        """Check that every network's files are there and of the right size; takes no time.
+
+        Raises:
+            BundleError: one is missing or cut short; says which.
+        """
+        for component in self.components.values():
+            for data in (component.graph, *component.data):
+                _check(self.folder, data, hashed=False)
 
     def verify(self) -> None:
         """Check every file of the bundle against its hash, whatever its size.

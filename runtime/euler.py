@@ -219,7 +219,7 @@ def check_levels(sigmas: Sequence[float] | Table, highest: float = 1.0) -> Table
     levels = np.asarray(sigmas, dtype=np.float64)
     falling = levels.ndim == 1 and levels.size > 0 and bool(np.all(np.diff(levels) < 0))
     if not falling or not 0.0 <= levels[-1] <= levels[0] <= highest or levels[0] == 0.0:
-        raise ValueError("sigmas must fall strictly, from at most 1 to 0 or more")
+        raise ValueError(f"sigmas must fall strictly, from at most {highest:g} to 0 or more")
     return levels
 
 

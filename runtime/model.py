@@ -37,13 +37,15 @@ _MOST_PIXELS, _MOST_FRAMES = 16384, 100_000
 def load(model: str | Path, device: Device | str = "auto") -> Model:
     """Load a bundle of a video diffusion model: a folder.
 
-    Only the manifest is read; networks are opened when frames are asked for, and closed again.
+    Only the manifest is read, and file sizes are compared with it; networks are opened when frames
+    are asked for, and closed again.
 
     Raises:
         BundleError: there is no such bundle, or it is broken, or of a family not known here.
         SettingsError: the model is one that gives no frames by itself (ember).
     """
     bundle = load_bundle(model)
+    bundle.check_sizes()  # a cut file is told now, not when its turn comes
     family = find_family(bundle)
     if not hasattr(family, "plan"):
         raise SettingsError(
@@ -86,6 +88,8 @@ class Model:
             guidance: scale of classifier-free guidance; 1 and below is none.
             seed: which noise; the same seed gives the same frames.
             noise: float32 arrays in place of what is drawn, by name; `noise_shapes` lists them.
+                What it lists for a size alone may be given whatever the other settings: names that
+                they leave undrawn are passed over, as are rows beyond the last step.
             family_settings: the family's own, under the reference's names.
 
         Raises:
@@ -105,7 +109,8 @@ class Model:
             **family_settings,
         )
         drawn = Noise(whole("seed", seed, 0, 2**63 - 1), _mapping(noise))
-        drawn.check(self.family.noise_shapes(self.bundle, plan))
+        usual = self.noise_shapes(height, width, num_frames) if noise else ()
+        drawn.check(self.family.noise_shapes(self.bundle, plan), also=usual)
         pixels = open_photo(photo)
         return self.render(
             pixels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ..engines.errors import SettingsError
 
 Array: TypeAlias = NDArray[np.float32]
+
+PER_STEP = ("condition", "steps")
+"""Noise that has a row for each step; of more rows than steps, the first ones are used."""
 
 
 class Noise:
@@ -25,17 +28,24 @@ class Noise:
         self.seed = seed
         self._given = {name: _checked(name, value) for name, value in (given or {}).items()}
 
-    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def check(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        also: Collection[str] = (),
+    ) -> None:
         """Refuse given arrays that no draw of these names and shapes would use.
+
+        also: names that may be given although this render does not draw them.
 
         Raises:
             SettingsError: a name is unknown, or its shape is another.
         """
         for name, value in self._given.items():
-            if name not in shapes:
+            if name in shapes:
+                _fit(name, value, shapes[name])
+            elif name not in also:
                 known = ", ".join(f"{n} {shape}" for n, shape in shapes.items()) or "none"
                 raise SettingsError(f"noise {name!r} is not drawn in this render: it draws {known}")
-            _fit(name, value, shapes[name])
 
     def draw(self, name: str, shape: tuple[int, ...]) -> Array:
         """Return float32 noise of a shape; a second draw of the same name gives the same again.
@@ -59,6 +69,8 @@ def _checked(name: str, value: NDArray[Any]) -> Array:
 
 
 def _fit(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+    if name in PER_STEP and value.ndim == len(shape) and len(value) > shape[0]:
+        value = value[: shape[0]]
     if value.shape != tuple(shape):
         raise SettingsError(f"noise {name!r} has the shape {value.shape}: give {tuple(shape)}")
     return value

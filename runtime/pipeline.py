@@ -95,6 +95,7 @@ def stream(
     """
     settings = _settings(settings, options)
     bundle = load_bundle(model)
+    bundle.check_sizes()  # a cut file is told now, not when its turn comes
     family = find_family(bundle)
     settings, notes = _for_family(bundle, family, settings)
     reads_words = not hasattr(family, "plan")  # the others give the prompt to a network whole

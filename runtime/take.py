@@ -147,7 +147,7 @@ def find_family(bundle: Bundle) -> Any:
     Raises:
         BundleError: there is none of that name here.
     """
-    if re.fullmatch("[a-z][a-z0-9_]*", bundle.family):
+    if re.fullmatch("[a-z][a-z0-9]*", bundle.family):
         name = f"{__package__}.families.{bundle.family}"
         try:
             return import_module(name)
@@ -155,7 +155,7 @@ def find_family(bundle: Bundle) -> Any:
             if error.name != name:
                 raise
     folder = Path(__file__).parent / "families"
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
+    known = sorted(p.stem for p in folder.glob("*.py") if "_" not in p.stem)
     raise BundleError(
         f"{bundle.folder}: family {bundle.family!r} is not known here "
         f"(known: {', '.join(known)}): update Reverie"

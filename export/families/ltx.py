@@ -130,21 +130,12 @@ def sections(source: Source) -> dict[str, Any]:
 
 def files(source: Source, folder: Path) -> list[str]:
     """Write tokenizer.json into a bundle's folder; returns its name, [] without a tokenizer."""
-    tokenizer = source.parts.get("tokenizer")
-    if tokenizer is None or tokenizer.folder is None:
+    part = source.parts.get("tokenizer")
+    if part is None or part.folder is None:
         return []
-    from transformers import AutoTokenizer
+    from ..tokenizer import write_tokenizer
 
-    try:
-        made = AutoTokenizer.from_pretrained(tokenizer.folder, local_files_only=True)
-        made.backend_tokenizer.no_truncation()
-        made.backend_tokenizer.no_padding()
-        made.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    except Exception as error:  # transformers raises many unrelated types here
-        raise BundleError(
-            f"the tokenizer in {tokenizer.folder} cannot be read ({error}): get it again"
-        ) from error
-    return ["tokenizer.json"]
+    return [write_tokenizer(part.folder, folder, part.class_name)]
 
 
 def _checked(source: Source) -> tuple[Part, Part]:
@@ -189,8 +180,13 @@ def _presets(source: Source) -> dict[str, list[float]]:
 def _statistic(vae: Part, name: str, default: float) -> list[float]:
     """A channel's mean or spread, stored among the VAE's weights."""
     channels = int(field(vae.config, "latent_channels", 128))
-    if vae.weights is None or name not in vae.weights:
+    if vae.weights is None:
         return [default] * channels
+    if name not in vae.weights:
+        raise BundleError(
+            f"the vae has no tensor {name!r}, which its latents are normalised by; get the"
+            " checkpoint again"
+        )
     values = [float(value) for value in vae.weights.read(name).astype("float64")]
     if len(values) != channels or not all(math.isfinite(value) for value in values):
         raise BundleError(

@@ -172,6 +172,12 @@ def _configs(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
         raise _refused(source, "attends to image embeddings")
     if tuple(transformer["patch_size"]) != (1, 2, 2):
         raise _refused(source, f"has patches of {tuple(transformer['patch_size'])}, not (1, 2, 2)")
+    for name in ("latents_mean", "latents_std"):
+        if len(vae[name]) != vae["z_dim"]:
+            raise BundleError(
+                f"the VAE of {source.name} has {len(vae[name])} numbers of {name} for its"
+                f" {vae['z_dim']} channels: get the checkpoint again"
+            )
     space = 2 ** (len(vae["dim_mult"]) - 1) * (vae["patch_size"] or 1)
     time = 2 ** sum(vae["temperal_downsample"])
     if (space, time) != (vae["scale_factor_spatial"], vae["scale_factor_temporal"]):

@@ -93,8 +93,8 @@ class Traits:
     most_frames: int
     decoded_pixel: int
     """Bytes that the decoder holds for each pixel of each frame of a chunk."""
-    heads: float
-    """Heads of the denoiser's largest attention."""
+    denoised_cell: int
+    """Bytes that the denoiser holds for each cell of each frame of its latents."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> Traits:
@@ -112,7 +112,7 @@ class Traits:
                 least_frames=int(limits["least_frames"]),
                 most_frames=int(limits["most_frames"]),
                 decoded_pixel=int(limits["decoded_pixel_bytes"]),
-                heads=float(limits["attention_heads"]),
+                denoised_cell=int(limits["denoised_cell_bytes"]),
             )
             whole = (traits.channels, traits.factor, traits.seen_size, traits.multiple)
             if min(*whole, *traits.std, traits.scaling, traits.least_frames) <= 0:
@@ -225,12 +225,12 @@ def noise_shapes(bundle: Bundle, plan: Plan) -> dict[str, tuple[int, ...]]:
 def _chunk(bundle: Bundle, traits: Traits, frames: int, pixels: int, notes: list[str]) -> int:
     """How many frames to decode at once: all, unless that took more than the denoiser does.
 
-    The denoiser takes its weights, and how much each latent cell attends to each other.
+    The denoiser takes its weights, and so much for each cell of its latents.
     """
     denoiser = bundle.component("denoiser")
     weights = denoiser.graph.bytes + sum(data.bytes for data in denoiser.data)
-    attended = 4 * frames * traits.heads * (pixels / traits.factor**2) ** 2
-    allowed = max(weights + attended, LEAST_DECODE_BYTES) // (pixels * traits.decoded_pixel)
+    at_work = frames * pixels // traits.factor**2 * traits.denoised_cell
+    allowed = max(weights + at_work, LEAST_DECODE_BYTES) // (pixels * traits.decoded_pixel)
     if allowed >= frames:
         return frames
     chunk = max(int(allowed), 1)

@@ -91,3 +91,18 @@ def test_what_is_not_whole_is_told(video_bundle: Path, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert "sha256" in err
     assert json.loads(out.splitlines()[-1])["kind"] == "BundleError"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"parity": "x"}, {"parity": {"outputs": [1]}}, {"parity": None}, {"kept_fp32": [1]}]
+)
+def test_figures_of_another_kind_are_left_out(
+    odd: dict[str, object], video_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = video_bundle / "bundle.json"
+    manifest = json.loads(path.read_text())
+    manifest["components"]["denoiser"] |= odd
+    path.write_text(json.dumps(manifest))
+    assert main(["info", str(video_bundle), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["components"]["denoiser"]
+    assert (found["relative_l2"], found["kept_fp32"]) == (None, {})

@@ -83,6 +83,18 @@ def test_many_weights_are_widened_one_by_one(
     assert small.relative(small.run(path), small.reference(small.tensors())) < LIMITS["bf16"]
 
 
+def test_what_is_wrong_beside_the_weights_is_told_before_the_long_work(
+    small: SimpleNamespace, tmp_path: Path, family: types.ModuleType
+) -> None:
+    def sections(source: Any) -> dict[str, Any]:
+        raise BundleError("the scheduler is not known")
+
+    family.sections = sections  # type: ignore[attr-defined]
+    with pytest.raises(BundleError, match="scheduler"):
+        assemble.export(small.source(tmp_path / "from"), tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
 def test_a_second_run_goes_on_where_the_first_stopped(
     small: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +246,7 @@ def test_room_is_looked_for_ahead(
 ) -> None:
     source, out = small.source(tmp_path / "from"), tmp_path / "to"
     monkeypatch.setattr(assemble.shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
-    with pytest.raises(OutputError, match=r"has 0\.0 GB free"):
+    with pytest.raises(OutputError, match=r"has 0\.0 MB free"):
         assemble.export(source, out)
     assert not list(out.glob("*.json"))
 

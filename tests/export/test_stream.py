@@ -105,6 +105,17 @@ def test_what_is_not_a_number_is_refused(
         values(stream.Streamed(weights, "w", TYPES[wanted][1], (9, 9)))
 
 
+def test_a_lora_that_is_not_a_number_is_told_from_the_checkpoint(tmp_path: Path) -> None:
+    class Broken:
+        def delta(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+            return np.full(shape, np.nan, np.float32)
+
+    weights = opened(tmp_path, w=torch.ones(3, 3))
+    weights.loras = Broken()  # type: ignore[assignment]
+    with pytest.raises(BundleError, match=r"^denoiser: tensor 'w' becomes NaN .* by a LoRA"):
+        values(stream.Streamed(weights, "w", ir.DataType.FLOAT, (3, 3)))
+
+
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
 def test_what_float16_cannot_hold_is_refused(stored: torch.dtype, tmp_path: Path) -> None:
     weights = opened(tmp_path, w=torch.tensor([[1.0, -70000.0]]).to(stored))

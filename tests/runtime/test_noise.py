@@ -38,6 +38,17 @@ def test_given_noise_takes_its_place() -> None:
     noise.check({"latents": (2, 3), "image": (1,)})
 
 
+def test_noise_for_more_steps_and_names_left_undrawn_are_passed_over() -> None:
+    each_step = np.arange(8, dtype=np.float32).reshape(4, 2)
+    noise = Noise(0, {"condition": each_step, "decode": np.zeros(3)})
+    noise.check({"condition": (3, 2)}, also=("decode", "condition"))
+    np.testing.assert_array_equal(noise.draw("condition", (3, 2)), each_step[:3])
+    with pytest.raises(SettingsError, match="'decode' is not drawn"):
+        noise.check({"condition": (3, 2)})
+    with pytest.raises(SettingsError, match=r"shape \(4, 2\): give \(5, 2\)"):
+        noise.check({"condition": (5, 2)}, also=("decode",))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

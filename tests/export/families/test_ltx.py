@@ -55,7 +55,8 @@ def source(
     scheduler_class: str = "FlowMatchEulerDiscreteScheduler",
     weights: Mapping[str, np.ndarray] | None = None,
 ) -> Source:
-    stored: Any = Stored(weights or {})
+    plain = {"latents_mean": np.zeros(4, np.float32), "latents_std": np.ones(4, np.float32)}
+    stored: Any = Stored(plain | dict(weights or {}))
     parts = {
         "transformer": Part("transformer", "LTXVideoTransformer3DModel", transformer, stored, None),
         "vae": Part("vae", "AutoencoderKLLTXVideo", vae, stored, None),
@@ -185,6 +186,14 @@ def test_what_cannot_run_is_refused_in_one_line(changes: dict[str, Any], words: 
         ltx.sections(source(**changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["latents_mean", "latents_std"])
+def test_a_vae_without_its_statistics_is_refused(name: str) -> None:
+    lacking = source()
+    del lacking.parts["vae"].weights[name]  # type: ignore[union-attr]
+    with pytest.raises(BundleError, match=f"no tensor '{name}'"):
+        ltx.sections(lacking)
 
 
 def test_other_pipelines_are_refused() -> None:

@@ -88,7 +88,7 @@ def test_the_published_checkpoint_is_a_manifest_of_its_own_numbers() -> None:
     defaults = found["defaults"]
     assert (defaults["height"], defaults["width"], defaults["num_frames"]) == (576, 1024, 25)
     assert found["limits"]["multiple"] == 8
-    assert found["limits"]["attention_heads"] == 5.0
+    assert found["limits"]["denoised_cell_bytes"] == 4 * 40 * 320
     assert found["limits"]["decoded_pixel_bytes"] == 4 * (3 * 256 + 128)
     assert found["timing"] == {"fps": 7, "frames": 25, "most_frames": 25, "rule": "slow"}
     assert found["image"]["mean"] == [0.5, 0.4, 0.3]

@@ -224,6 +224,12 @@ def test_a_vae_that_contradicts_itself_is_refused() -> None:
         wan.sections(source)
 
 
+def test_a_vae_with_other_statistics_than_channels_is_refused() -> None:
+    source = source_of(vae=("AutoencoderKLWan", TI2V_5B_VAE | {"latents_std": [1.0]}))
+    with pytest.raises(BundleError, match="1 numbers of latents_std for its 48 channels"):
+        wan.sections(source)
+
+
 def test_another_text_encoder_is_refused() -> None:
     source = source_of(text_encoder=("T5EncoderModel", {}))
     with pytest.raises(BundleError, match="UMT5EncoderModel"):
