@@ -24,7 +24,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..engines.errors import BundleError, OutputError, SettingsError
 from ..runtime.bundle import hash_file
-from . import attention, fake, graph, pack, records, stream, widen
+from . import attention, fake, graph, order, pack, records, stream, widen
 from .progress import OnProgress, Work
 from .recipe import PartRecipe, Precision
 
@@ -192,6 +192,7 @@ def _write(model: ir.Model, path: Path, told: stream.Told) -> dict[str, Any]:
 
 
 def _write_graph(model: ir.Model, path: Path) -> dict[str, Any]:
+    order.shallow_first(model)
     path.write_bytes(ir.serde.serialize_model(model).SerializeToString())
     onnx.checker.check_model(str(path))
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": hash_file(path)}
