@@ -1,11 +1,12 @@
 """Seconds and peak memory of exporting full-size components, each in a process of its own.
 
     python -m reverie.benchmarks.export_cost [COMPONENT ...] [--precision fp16] [--verify] [--plain]
-        [--folder DIR] [--json FILE]
+        [--folder DIR] [--keep DIR] [--json FILE]
 
 A COMPONENT is family/name: svd/image_encoder, svd/denoiser, ltx/text_encoder, ltx/denoiser, ...
 Checkpoints come from `made_checkpoint`: published configurations, random weights. --plain loads the
-network and lets torch export it, as one would without Reverie, in the checkpoint's own precision.
+network and lets torch export it, as one would without Reverie, in float32. --keep leaves the
+bundle of the one family that was asked for there, for `render_cost`.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ PARTS = {
 """Component -> the checkpoint's part that holds its weights."""
 
 
-def streamed(component: str, precision: str, verify: bool, folder: Path) -> dict[str, Any]:
+def streamed(
+    component: str, precision: str, verify: bool, folder: Path, out: Path
+) -> dict[str, Any]:
     """Export one component through the command line; returns what it cost."""
     _, name = component.split("/")
     command = [sys.executable, "-m", "reverie", "export", str(folder / "from"), "--json"]
-    command += ["--out", str(folder / "to"), "--component", name, "--precision", precision]
+    command += ["--out", str(out), "--component", name, "--precision", precision]
     done = subprocess.run(
         [*command, *(["--verify"] if verify else [])], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -60,7 +63,7 @@ def streamed(component: str, precision: str, verify: bool, folder: Path) -> dict
         "seconds": told["seconds"],
         "peak_bytes": told["peak_memory_bytes"],
         "written_bytes": made["bytes"],
-        "verified": made.get("parity", {}).get("outputs"),
+        "verified": (made.get("parity") or {}).get("outputs"),
     }
 
 
@@ -123,6 +126,7 @@ def main() -> None:
     parser.add_argument("--verify", action="store_true", help="run each beside its torch twin too")
     parser.add_argument("--plain", action="store_true", help="measure the plain way as well")
     parser.add_argument("--folder", type=Path, help="where to write, a temporary folder otherwise")
+    parser.add_argument("--keep", type=Path, help="where the bundle stays")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -134,25 +138,33 @@ def main() -> None:
             row = plain(asked.components[0], asked.folder)
         print(json.dumps(row))
         return
+    families = {component.split("/")[0] for component in asked.components}
+    if asked.keep and len(families) > 1:
+        parser.error("--keep is for components of one family")
+    # A bundle grows from one checkpoint; without --keep each part is made and goes by itself.
+    groups = [asked.components] if asked.keep else [[name] for name in asked.components]
     rows = []
-    for component in asked.components:
+    for group in groups:
         folder = Path(tempfile.mkdtemp(dir=asked.folder))
         try:
-            make(component.split("/")[0], folder / "from", [PARTS[component]])
-            now = [streamed(component, asked.precision, asked.verify, folder)]
-            if asked.plain:
-                shutil.rmtree(folder / "to")
-                now.append(plain_elsewhere(component, folder))
+            make(group[0].split("/")[0], folder / "from", {PARTS[name] for name in group})
+            for component in group:
+                out = asked.keep or folder / "to"
+                now = [streamed(component, asked.precision, asked.verify, folder, out)]
+                if asked.plain:
+                    shutil.rmtree(folder / "to", ignore_errors=True)
+                    now.append(plain_elsewhere(component, folder))
+                    shutil.rmtree(folder / "to")
+                rows += now
+                for row in now:
+                    print(
+                        f"{row['component']:20} {row['precision']:5} {row['way']:28} "
+                        f"{row['seconds']:7.1f} s {row['peak_bytes'] / 2**30:6.2f} GiB"
+                        f"  writes {row['written_bytes'] / 2**30:.2f} GiB",
+                        flush=True,
+                    )
         finally:
             shutil.rmtree(folder)
-        for row in now:
-            rows.append(row)
-            print(
-                f"{row['component']:20} {row['precision']:5} {row['way']:28} "
-                f"{row['seconds']:7.1f} s {row['peak_bytes'] / 2**30:6.2f} GiB"
-                f"  writes {row['written_bytes'] / 2**30:.2f} GiB",
-                flush=True,
-            )
     if asked.json:
         report = {"machine": describe_machine(), "rows": rows}
         asked.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
