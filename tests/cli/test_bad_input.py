@@ -304,7 +304,13 @@ def test_a_disk_without_room(folder: Path) -> None:
 def test_stopped_in_the_middle(folder: Path, number: signal.Signals, code: int) -> None:
     line = command("photo.jpg", "--seconds", "600", "--fps", "60", "--height", "240", "--json")
     process = subprocess.Popen(
-        line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        line,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        # Whoever runs the tests in the background has SIGINT ignored, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 120
