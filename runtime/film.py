@@ -23,7 +23,7 @@ from .model import Model
 from .noise import Noise
 from .photo import Photo
 from .retime import retime
-from .settings import Settings, Understanding
+from .settings import Settings
 from .stages import Stages
 from .take import LatentFamily, Pixels, Plan, Take
 from .text import Text
@@ -105,7 +105,6 @@ def latent_film(
     bundle: Bundle,
     photo: Photo,
     settings: Settings,
-    understanding: Understanding,
     *,
     device: Device | str,
     stages: Stages,

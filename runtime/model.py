@@ -26,7 +26,7 @@ from .photo import MIN_SIDE, load_photo
 from .settings import shown
 from .stages import Stages
 from .table import check_steps
-from .take import LatentFamily, Plan, find_family
+from .take import LatentFamily, Plan, find_family, gives_frames
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
@@ -47,7 +47,7 @@ def load(model: str | Path, device: Device | str = "auto") -> Model:
     bundle = load_bundle(model)
     bundle.check_sizes()  # a cut file is told now, not when its turn comes
     family = find_family(bundle)
-    if not hasattr(family, "plan"):
+    if not gives_frames(family):
         raise SettingsError(
             f"{bundle.name} is of the family {bundle.family}, which makes films only: "
             "use reverie.stream or reverie.animate"

@@ -26,7 +26,7 @@ from .photo import load_photo
 from .prompt import understand
 from .settings import Settings, Understanding, parse_aspect
 from .stages import OnProgress, Stages
-from .take import find_family
+from .take import find_family, gives_frames
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Frames = Iterator[NDArray[np.uint8]]
@@ -98,13 +98,18 @@ def stream(
     bundle.check_sizes()  # a cut file is told now, not when its turn comes
     family = find_family(bundle)
     settings, notes = _for_family(bundle, family, settings)
-    reads_words = not hasattr(family, "plan")  # the others give the prompt to a network whole
-    understanding = understand(settings.prompt) if reads_words else Understanding()
+    whole = gives_frames(family)  # such a model is given the prompt as it is
+    understanding = Understanding() if whole else understand(settings.prompt)
     stages = Stages(on_progress)
     with stages.stage("photo"):
         widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
         source = load_photo(photo, target=math.ceil(settings.height * widest))
-    take = family.film(bundle, source, settings, understanding, device=device, stages=stages)
+    if whole:
+        from .film import latent_film  # not for ember, which needs none of it
+
+        take = latent_film(family, bundle, source, settings, device=device, stages=stages)
+    else:
+        take = family.film(bundle, source, settings, understanding, device=device, stages=stages)
     count = settings.frames if take.frame_count is None else take.frame_count
     return Film(
         frames=_timed(take.frames, stages, count),
@@ -201,7 +206,7 @@ def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
 
 def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settings, list[str]]:
     """Settle what depends on the kind of model; the notes name options it cannot use."""
-    if hasattr(family, "plan"):
+    if gives_frames(family):
         return settings, []
     unused = {"guidance": settings.guidance, "a negative prompt": settings.negative_prompt}
     notes = [

@@ -94,8 +94,8 @@ class Plan(Protocol):
         """What was asked for and brought to the nearest the model can do, a phrase each."""
 
 
-class LatentFamily(Family, Protocol):
-    """What a family of video diffusion models gives beside `film`.
+class LatentFamily(Protocol):
+    """What a video diffusion model's module gives in place of `film`; see `film.latent_film`.
 
     It may also give `prepare(photo, plan)`: uint8 (H, W, 3) of any size to whatever its `frames`
     takes as its picture, where the reference does something else than a Lanczos resize.
@@ -139,6 +139,11 @@ class LatentFamily(Family, Protocol):
         stages: Stages,
     ) -> Iterator[Pixels]:
         """Yield the plan's frames, uint8 (height, width, 3); components are opened one by one."""
+
+
+def gives_frames(family: Any) -> bool:
+    """Whether a module is a LatentFamily, which gives frames of its own, and no Family."""
+    return hasattr(family, "plan")
 
 
 def find_family(bundle: Bundle) -> Any:

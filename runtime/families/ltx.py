@@ -8,7 +8,6 @@ known here; videos as conditions, and with them `denoise_strength`, are not.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -18,13 +17,9 @@ from numpy.typing import NDArray
 from ...engines.device import Device
 from ...engines.errors import SettingsError
 from ..bundle import Bundle
-from ..film import latent_film
 from ..model import number, open_photo, whole
 from ..noise import Noise
-from ..photo import Photo
-from ..settings import Settings, Understanding
 from ..stages import Stages
-from ..take import Take
 from ..text import Text
 from .ltx_plan import (
     Plan,
@@ -211,18 +206,3 @@ def frames(
         share = np.float32(plan.decode_noise_scale)
         latents = (1 - share) * latents + share * noise.draw("decode", shapes["decode"])
     yield from decode(bundle, traits, latents, plan, noise, shapes, device, stages)
-
-
-def film(
-    bundle: Bundle,
-    photo: Photo,
-    settings: Settings,
-    understanding: Understanding,
-    *,
-    device: Device | str,
-    stages: Stages,
-) -> Take:
-    """Prepare a film of a photo; see `take.Family`."""
-    return latent_film(
-        sys.modules[__name__], bundle, photo, settings, understanding, device=device, stages=stages
-    )

@@ -9,7 +9,6 @@ Follows diffusers' StableVideoDiffusionPipeline.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,13 +24,10 @@ from ..bundle import Bundle
 from ..clip_image import see
 from ..denoise import denoise
 from ..noise import Noise
-from ..photo import Photo
-from ..settings import Settings, Understanding
 from ..stages import Stages
-from ..take import Take
 from .svd_plan import SETTINGS, Plan, Traits, noise_shapes, plan, schedule_of
 
-__all__ = ["SETTINGS", "Plan", "film", "frames", "noise_shapes", "plan", "prepare"]
+__all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan", "prepare"]
 
 Array: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -193,21 +189,4 @@ def _finite(values: Array, component: str) -> Array:
     raise EngineError(
         f"{component} gave NaN or infinity: its numbers outgrew its precision, or its weights are "
         "broken; export the model with --precision fp32"
-    )
-
-
-def film(
-    bundle: Bundle,
-    photo: Photo,
-    settings: Settings,
-    understanding: Understanding,
-    *,
-    device: Device | str,
-    stages: Stages,
-) -> Take:
-    """Prepare a film of a photo; see `take.Family`."""
-    from ..film import latent_film
-
-    return latent_film(
-        sys.modules[__name__], bundle, photo, settings, understanding, device=device, stages=stages
     )

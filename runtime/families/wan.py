@@ -8,7 +8,6 @@ Follows diffusers' WanImageToVideoPipeline with `expand_timesteps`.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -21,17 +20,13 @@ from ...engines.errors import EngineError
 from ..bundle import Bundle
 from ..causal_decode import MEMORY, decode_chunks, decode_tiles, to_pixels
 from ..denoise import denoise
-from ..film import latent_film
 from ..noise import Noise
-from ..photo import Photo
-from ..settings import Settings, Understanding
 from ..stages import Stages
-from ..take import Take
 from ..text import Text
 from .wan_plan import SETTINGS, Plan, Traits, noise_shapes, plan
 from .wan_tokens import from_tokens, rotary_tables, to_tokens
 
-__all__ = ["SETTINGS", "Plan", "film", "frames", "noise_shapes", "plan"]
+__all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan"]
 
 TILE = 256
 """Pixels a side to a tile of the decoding, as in the reference."""
@@ -184,21 +179,6 @@ def choose_tile(bundle: Bundle, shape: tuple[int, ...], plan: Plan, traits: Trai
     weights = sum(data.bytes for data in bundle.component("denoiser").data)
     denoising = weights + tokens * traits.token_bytes
     return tile if 4 * 4 * values * height * width > max(denoising, ALWAYS_THERE) else None
-
-
-def film(
-    bundle: Bundle,
-    photo: Photo,
-    settings: Settings,
-    understanding: Understanding,
-    *,
-    device: Device | str,
-    stages: Stages,
-) -> Take:
-    """Prepare a film of a photo; see `take.Family`."""
-    return latent_film(
-        sys.modules[__name__], bundle, photo, settings, understanding, device=device, stages=stages
-    )
 
 
 def _normalisation(traits: Traits) -> tuple[Array, Array]:

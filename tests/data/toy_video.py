@@ -7,7 +7,6 @@ its latents towards the picture, told apart by the prompt; the decoder repeats c
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 from reverie.engines.errors import SettingsError
 from reverie.runtime.bundle import Bundle, hash_file
 from reverie.runtime.denoise import denoise
-from reverie.runtime.film import latent_film
 from reverie.runtime.noise import Noise
 from reverie.runtime.schedule import schedule_from_manifest
 from reverie.runtime.stages import Stages
-from reverie.runtime.take import Take
 from reverie.runtime.text import Text
 
 FAMILY = "toyvideo"
@@ -138,10 +135,6 @@ def frames(
             cells = np.clip(latents[0, :, index].transpose(1, 2, 0) * 255, 0, 255).astype(np.uint8)
             frame = cells.repeat(factor, axis=0).repeat(factor, axis=1)
         yield frame
-
-
-def film(bundle: Bundle, photo: Any, settings: Any, understanding: Any, **more: Any) -> Take:
-    return latent_film(sys.modules[__name__], bundle, photo, settings, understanding, **more)
 
 
 def make_bundle(folder: Path, *, text: bool = True, **sections: Any) -> Path:
