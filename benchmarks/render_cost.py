@@ -88,14 +88,6 @@ def text_channels(bundle: Bundle) -> int:
     return int(next(p["shape"][2] for p in ports if p["name"] == "text"))
 
 
-def weights_bytes(bundle: Bundle) -> dict[str, int]:
-    """Bytes of graph and weights of each component."""
-    return {
-        name: component.graph.bytes + sum(data.bytes for data in component.data)
-        for name, component in bundle.components.items()
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
@@ -129,7 +121,7 @@ def main() -> None:
     ):
         frames += 1
     wall = time.perf_counter() - start
-    sizes = weights_bytes(model.bundle)
+    sizes = {name: part.stored_bytes for name, part in model.bundle.components.items()}
     steps = watch.step_times()
     row: dict[str, Any] = {
         "model": model.bundle.name,

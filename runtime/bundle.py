@@ -76,6 +76,11 @@ class Component:
     license: str = ""
     source: str = ""
 
+    @property
+    def stored_bytes(self) -> int:
+        """What its graph and weights take on the disk."""
+        return self.graph.bytes + sum(data.bytes for data in self.data)
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -234,8 +239,14 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
             manifest=manifest,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise BundleError(f"{path}: {what}: export the model again") from error
+        raise manifest_error(folder, error) from error
+
+
+def manifest_error(folder: Path, error: Exception, where: str = "") -> BundleError:
+    """Return what to raise where reading a manifest, or its part `where`, raised something."""
+    what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    place = f"{folder / MANIFEST}: {where}: " if where else f"{folder / MANIFEST}: "
+    return BundleError(f"{place}{what}: export the model again")
 
 
 def _data_file(entry: Mapping[str, Any]) -> DataFile:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..engines.device import Device
 from ..engines.errors import BundleError
-from .bundle import MANIFEST, Bundle
+from .bundle import MANIFEST, Bundle, manifest_error
 from .frame import frame_photo
 from .model import Model
 from .noise import Noise
@@ -74,10 +74,7 @@ class Timing:
             if found.rule not in RULES:
                 raise ValueError(f"rule is {found.rule!r}; known: {', '.join(RULES)}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise BundleError(
-                f"{bundle.folder / MANIFEST}: timing: {what}: export the model again"
-            ) from error
+            raise manifest_error(bundle.folder, error, "timing") from error
         return found
 
     def at(self, told: float | None, fps: int) -> Timing:

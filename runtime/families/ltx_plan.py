@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.errors import BundleError, SettingsError
-from ..bundle import MANIFEST, Bundle
+from ...engines.errors import SettingsError
+from ..bundle import Bundle, manifest_error
 from ..decode import Decoder
 from ..schedule import Schedule, mu_for_size, schedule_from_manifest
 from ..settings import shown
@@ -79,10 +79,7 @@ class Traits:
             if min(*numbers, traits.multiple, traits.scaling, float(traits.std.min())) <= 0:
                 raise ValueError("sizes, factors and std must be above 0")
         except (KeyError, TypeError, ValueError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise BundleError(
-                f"{bundle.folder / MANIFEST}: {what}: export the model again"
-            ) from error
+            raise manifest_error(bundle.folder, error) from error
         return traits
 
 

@@ -195,14 +195,11 @@ def decode(
 
 def _budget(bundle: Bundle, traits: Traits, size: tuple[int, int, int]) -> float:
     """Memory that decoding's activations may take, so that its peak stays below denoising's."""
-
-    def stored(name: str) -> int:
-        component = bundle.component(name)
-        return component.graph.bytes + sum(data.bytes for data in component.data)
-
     frames, rows, columns = size
-    denoising = stored("denoiser") + traits.token_bytes * frames * rows * columns
-    return max(denoising - stored("vae_decoder"), LEAST_BUDGET)
+    denoising = (
+        bundle.component("denoiser").stored_bytes + traits.token_bytes * frames * rows * columns
+    )
+    return max(denoising - bundle.component("vae_decoder").stored_bytes, LEAST_BUDGET)
 
 
 def _folded(maps: Array, scale: int) -> Array:

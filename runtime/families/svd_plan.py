@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engines.errors import BundleError, SettingsError
-from ..bundle import MANIFEST, Bundle
+from ...engines.errors import SettingsError
+from ..bundle import Bundle, manifest_error
+from ..model import number
 from ..schedule import Schedule, schedule_from_manifest
 
 SETTINGS: Mapping[str, Any] = {
@@ -120,7 +120,7 @@ class Traits:
             if not len(traits.mean) == len(traits.std) == 3:
                 raise ValueError("image needs 3 of mean and of std")
         except (KeyError, TypeError, ValueError) as error:
-            raise _broken(bundle, error) from error
+            raise manifest_error(bundle.folder, error) from error
         return traits
 
 
@@ -147,7 +147,7 @@ def plan(
         if value is not None:
             return value
         if name not in defaults:
-            raise _broken(bundle, KeyError(f"defaults.{name}"))
+            raise manifest_error(bundle.folder, KeyError(f"defaults.{name}"))
         return defaults[name]
 
     if guidance is not None:
@@ -179,17 +179,17 @@ def plan(
         **sides,
         num_frames=kept,
         steps=int(default("steps", steps)),
-        fps=_number("fps", default("fps", fps), 1.0, 1000.0),
-        min_guidance_scale=_number(
+        fps=number("fps", default("fps", fps), 1.0, 1000.0),
+        min_guidance_scale=number(
             "min_guidance_scale", default("min_guidance_scale", min_guidance_scale), 0.0, 1000.0
         ),
-        max_guidance_scale=_number(
+        max_guidance_scale=number(
             "max_guidance_scale", default("max_guidance_scale", max_guidance_scale), 0.0, 1000.0
         ),
-        motion_bucket_id=_number(
+        motion_bucket_id=number(
             "motion_bucket_id", default("motion_bucket_id", motion_bucket_id), 0.0, 10000.0
         ),
-        noise_aug_strength=_number(
+        noise_aug_strength=number(
             "noise_aug_strength", default("noise_aug_strength", noise_aug_strength), 0.0, 1000.0
         ),
         decode_chunk_size=(
@@ -227,8 +227,7 @@ def _chunk(bundle: Bundle, traits: Traits, frames: int, pixels: int, notes: list
 
     The denoiser takes its weights, and so much for each cell of its latents.
     """
-    denoiser = bundle.component("denoiser")
-    weights = denoiser.graph.bytes + sum(data.bytes for data in denoiser.data)
+    weights = bundle.component("denoiser").stored_bytes
     at_work = frames * pixels // traits.factor**2 * traits.denoised_cell
     allowed = max(weights + at_work, LEAST_DECODE_BYTES) // (pixels * traits.decoded_pixel)
     if allowed >= frames:
@@ -268,22 +267,7 @@ def _levels(sigmas: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(level) for level in levels)
 
 
-def _number(name: str, value: Any, low: float, high: float) -> float:
-    known = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    found = float(value) if known else math.nan
-    if not low <= found <= high:
-        raise SettingsError(
-            f"{name} {value!r} cannot be used: give a number from {low:g} to {high:g}"
-        )
-    return found
-
-
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_) or value < 1:
         raise SettingsError(f"{name} {value!r} cannot be used: give a whole number from 1")
     return int(value)
-
-
-def _broken(bundle: Bundle, error: Exception) -> BundleError:
-    what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BundleError(f"{bundle.folder / MANIFEST}: {what}: export the model again")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...engines.errors import BundleError, SettingsError
-from ..bundle import MANIFEST, Bundle
+from ...engines.errors import SettingsError
+from ..bundle import Bundle, manifest_error
 from ..model import number, whole
 from ..schedule import Schedule, schedule_from_manifest
 
@@ -95,7 +95,7 @@ class Traits:
             if min(numbers) <= 0:
                 raise ValueError("sizes, factors and std must be above 0")
         except (KeyError, TypeError, ValueError) as error:
-            raise _broken(bundle, error) from error
+            raise manifest_error(bundle.folder, error) from error
         return traits
 
 
@@ -156,7 +156,7 @@ def plan(
             schedule=schedule,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _broken(bundle, error) from error
+        raise manifest_error(bundle.folder, error) from error
 
 
 def noise_shapes(bundle: Bundle, plan: Plan) -> dict[str, tuple[int, ...]]:
@@ -182,8 +182,3 @@ def _nearest(name: str, asked: int, step: int, offset: int, most: int, notes: li
         rule = f"a multiple of {step}" + (f" and {offset} more" if offset else "")
         notes.append(f"{name} {asked} brought to {found}, {rule} from {least} to {most}")
     return found
-
-
-def _broken(bundle: Bundle, error: Exception) -> BundleError:
-    what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return BundleError(f"{bundle.folder / MANIFEST}: {what}: export the model again")
