@@ -9,19 +9,19 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import MissingPackageError, ReverieError, SettingsError
 from ..runtime.memory import peak_memory
+from .progress import OnProgress, live_line
 
 if TYPE_CHECKING:
     from ..export.source import Source
     from ..runtime.bundle import Bundle
 
-OnProgress = Callable[[str, int, int], None]
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 _NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnx_ir", "onnxscript", "ml_dtypes")
@@ -242,27 +242,12 @@ def _plain_warnings(shown: bool) -> Iterator[None]:
 
 @contextmanager
 def progress(silent: bool = False) -> Iterator[OnProgress | None]:
-    """Show a live line on stderr while inside: component, phase, share, time left.
-
-    None where nobody would see it.
-    """
-    if silent or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TimeLeft(compact=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("opening the checkpoint", total=None)
+    """Show component, phase and share while inside; None where nobody would see it."""
+    with live_line(silent, "opening the checkpoint", share=True) as line:
+        if line is None:
+            yield None
+            return
+        bar, task = line
         work = 0
 
         def on_progress(phase: str, done: int, total: int) -> None:

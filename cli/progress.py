@@ -1,12 +1,17 @@
-"""One live line while a clip is made: the stage, what is done of it, the time left."""
+"""One live line while something is made: the stage, what is done of it, the time left."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 OnProgress = Callable[[str, int, int], None]
+Line: TypeAlias = "tuple[Progress, TaskID]"
 
 STAGES = {
     "photo": "reading the photo",
@@ -25,28 +30,40 @@ STAGES = {
 
 
 @contextmanager
-def progress(silent: bool = False) -> Iterator[OnProgress | None]:
-    """Show a live line on stderr while inside; None where nobody would see it.
+def live_line(silent: bool, begun: str, *, share: bool = False) -> Iterator[Line | None]:
+    """Show a bar on stderr while inside, with the time left; None where nobody would see it.
 
-    The line is taken away at the end, so that what is printed after it starts clean.
+    begun: what it says at first. share: count in per cent, else by number. The line is taken away
+    at the end, so that what is printed after it starts clean.
     """
     if silent or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn
+    from rich.progress import TextColumn as Text
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        Text("{task.description}"),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
+        TaskProgressColumn() if share else MofNCompleteColumn(),
         TimeLeft(compact=True),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task("starting", total=None)
+        yield bar, bar.add_task(begun, total=None)
+
+
+@contextmanager
+def progress(silent: bool = False) -> Iterator[OnProgress | None]:
+    """Show the stages of a clip while inside; None where nobody would see it."""
+    with live_line(silent, "starting") as line:
+        if line is None:
+            yield None
+            return
+        bar, task = line
         shown = ""
 
         def on_progress(stage: str, done: int, total: int) -> None:
