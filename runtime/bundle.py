@@ -11,7 +11,9 @@ Format 1. `bundle.json` holds an object with
                 shape is a free size; a component with external weights lists them as
                 "data": [{file, bytes, sha256}]; one in half precision, or with long attention, has
                 a second graph on the same weights as "cpu": {file, bytes, sha256}, which computes
-                in float32 and never holds a whole matrix of scores
+                in float32 and never holds a whole matrix of scores; "variants": the same network in
+                other precisions, by name ("int8", "nvfp4", ...), each {file, bytes, sha256, data,
+                cpu, precision} with figures of its own
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads
@@ -35,7 +37,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from ..engines.device import Device, choose_device
 from ..engines.engine import Engine, open_engine
@@ -75,11 +77,30 @@ class Component:
     """How the weights are stored: fp32, fp16, int8, ..."""
     license: str = ""
     source: str = ""
+    variants: Mapping[str, Component] = field(default_factory=dict)
+    """The same network in other precisions, by the precision's name."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Every precision that it is there in, its own first."""
+        return (self.precision, *(name for name in self.variants if name != self.precision))
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """Every file of it: graphs and weights, its variants' too."""
+        own = (self.graph, *((self.cpu,) if self.cpu else ()), *self.data)
+        return own + tuple(file for variant in self.variants.values() for file in variant.files)
 
     @property
     def stored_bytes(self) -> int:
         """What its graph and weights take on the disk."""
         return self.graph.bytes + sum(data.bytes for data in self.data)
+
+
+class Opener(Protocol):
+    """Opens a component by name; see `Bundle.open`."""
+
+    def __call__(self, name: str, /, *, device: Device | str, threads: int | None) -> Engine: ...
 
 
 @dataclass(frozen=True)
@@ -94,21 +115,33 @@ class Bundle:
     manifest: Mapping[str, Any] = field(repr=False)
     """The whole of bundle.json."""
 
-    def component(self, name: str) -> Component:
-        """Return a component by name.
+    opener: Opener | None = field(default=None, repr=False, compare=False)
+    """What opens networks in place of `open_plainly`: a render's plan, engines of TensorRT."""
+
+    def component(self, name: str, precision: str | None = None) -> Component:
+        """Return a component by name, in one of its precisions; None is its own.
 
         Raises:
-            BundleError: there is none of that name.
+            BundleError: there is none of that name, or not in that precision.
         """
         try:
-            return self.components[name]
+            found = self.components[name]
         except KeyError:
             raise BundleError(
                 f"{self.folder / MANIFEST}: component {name!r} is missing "
                 f"(there are {', '.join(self.components) or 'none'}): export the model again"
             ) from None
+        if precision is None or precision == found.precision:
+            return found
+        if precision not in found.variants:
+            raise BundleError(
+                f"{self.name}: {name} is not there in {precision}, only in "
+                f"{', '.join(found.precisions)}: "
+                f"`reverie quantize {self.folder} --precision {precision}` makes it"
+            )
+        return found.variants[precision]
 
-    def path(self, name: str, *, device: str = "cuda") -> Path:
+    def path(self, name: str, *, device: str = "cuda", precision: str | None = None) -> Path:
         """Return where a component's graph for a kind of device lies, after checking it.
 
         Sizes are always compared; hashes for files up to 256 MiB (`verify` checks all).
@@ -116,7 +149,7 @@ class Bundle:
         Raises:
             BundleError: a file is missing, cut short or changed; says which and what was checked.
         """
-        component = self.component(name)
+        component = self.component(name, precision)
         graph = component.cpu if device == "cpu" and component.cpu else component.graph
         for data in (graph, *component.data):
             _check(self.folder, data, hashed=data.bytes <= _HASH_LIMIT)
@@ -125,18 +158,36 @@ class Bundle:
     def open(
         self, name: str, *, device: Device | str = "auto", threads: int | None = None
     ) -> Engine:
-        """Open a component's network on a device.
+        """Open a component's network on a device, or as `opener` has it.
 
         Raises:
             BundleError: its files are not whole.
             EngineError: the device cannot run it.
         """
+        if self.opener is not None:
+            return self.opener(name, device=device, threads=threads)
+        return self.open_plainly(name, device=device, threads=threads)
+
+    def open_plainly(
+        self,
+        name: str,
+        *,
+        device: Device | str = "auto",
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> Engine:
+        """Open a component's network, in one of its precisions, on ONNX Runtime.
+
+        Raises:
+            BundleError: its files are not whole, or it is not there in that precision.
+            EngineError: the device cannot run it.
+        """
         device = choose_device(device)
         return open_engine(
-            self.path(name, device=device.kind),
+            self.path(name, device=device.kind, precision=precision),
             device=device,
             threads=threads,
-            weight_bytes=sum(data.bytes for data in self.component(name).data),
+            weight_bytes=sum(data.bytes for data in self.component(name, precision).data),
         )
 
     def check_sizes(self) -> None:
@@ -146,7 +197,7 @@ class Bundle:
             BundleError: one is missing or cut short; says which.
         """
         for component in self.components.values():
-            for data in (component.graph, *component.data):
+            for data in component.files:
                 _check(self.folder, data, hashed=False)
 
     def verify(self) -> None:
@@ -156,8 +207,7 @@ class Bundle:
             BundleError: a file is missing, cut short or changed.
         """
         for component in self.components.values():
-            cpu = (component.cpu,) if component.cpu else ()
-            for data in (component.graph, *cpu, *component.data):
+            for data in component.files:
                 _check(self.folder, data, hashed=True)
         for file, sha256 in self.section("files").items():
             path = self.folder / _inside(file)
@@ -219,15 +269,7 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
         )
     try:
         components = {
-            str(name): Component(
-                name=str(name),
-                graph=_data_file(entry),
-                data=tuple(_data_file(e) for e in entry.get("data", ())),
-                cpu=_data_file(entry["cpu"]) if entry.get("cpu") else None,
-                precision=str(entry.get("precision", "fp32")),
-                license=str(entry.get("license", "")),
-                source=str(entry.get("source", "")),
-            )
+            str(name): _component(str(name), entry)
             for name, entry in manifest["components"].items()
         }
         return Bundle(
@@ -240,6 +282,22 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise manifest_error(folder, error) from error
+
+
+def _component(name: str, entry: Mapping[str, Any]) -> Component:
+    return Component(
+        name=name,
+        graph=_data_file(entry),
+        data=tuple(_data_file(e) for e in entry.get("data", ())),
+        cpu=_data_file(entry["cpu"]) if entry.get("cpu") else None,
+        precision=str(entry.get("precision", "fp32")),
+        license=str(entry.get("license", "")),
+        source=str(entry.get("source", "")),
+        variants={
+            str(precision): _component(name, {"precision": precision, **variant})
+            for precision, variant in entry.get("variants", {}).items()
+        },
+    )
 
 
 def manifest_error(folder: Path, error: Exception, where: str = "") -> BundleError:
