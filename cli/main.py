@@ -15,9 +15,19 @@ from typing import NoReturn
 
 from .. import __version__
 from ..engines.errors import ReverieError, SettingsError
-from . import animate, export, info, prompts
+from . import animate, build, cache, doctor, export, info, plan, prompts, quantize
 
-COMMANDS = {"animate": animate, "export": export, "info": info, "prompts": prompts}
+COMMANDS = {
+    "animate": animate,
+    "build": build,
+    "cache": cache,
+    "doctor": doctor,
+    "export": export,
+    "info": info,
+    "plan": plan,
+    "prompts": prompts,
+    "quantize": quantize,
+}
 """Every command's module; each has `add_to` and `run`."""
 
 _signals: list[int] = []  # those that came; a library may turn our KeyboardInterrupt into its own
@@ -135,7 +145,8 @@ def _fail(words: Sequence[str], line: str, error: BaseException, code: int) -> i
         print(f"reverie: {line}", file=sys.stderr, flush=True)
         if "--json" in words:
             kind = type(error).__name__
-            print(json.dumps({"error": line, "kind": kind, "exit_code": code}))
+            facts = getattr(error, "facts", {})
+            print(json.dumps({**facts, "error": line, "kind": kind, "exit_code": code}))
         sys.stdout.flush()
     except OSError:  # nobody listens; the exit code still tells
         _close_stdout()

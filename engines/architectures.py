@@ -33,7 +33,7 @@ class Architecture:
         return divmod(number, 10)
 
 
-_TURING = ("fp16", "int8", "int4")
+_TURING = ("fp16", "int8")
 _AMPERE = ("fp16", "bf16", "int8", "int4")
 _ADA = ("fp16", "bf16", "fp8", "int8", "int4")
 _BLACKWELL = ("fp16", "bf16", "fp8", "int8", "nvfp4", "int4")

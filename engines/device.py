@@ -52,7 +52,7 @@ def import_onnxruntime() -> Any:
             f"ONNX Runtime cannot be imported ({error}): install it with "
             "`pip install onnxruntime`, or `pip install onnxruntime-gpu` for an NVIDIA GPU"
         ) from error
-    onnxruntime.set_default_logger_severity(3)  # errors come back as exceptions, not as log lines
+    onnxruntime.set_default_logger_severity(4)  # errors come back as exceptions
     return onnxruntime
 
 

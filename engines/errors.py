@@ -6,6 +6,7 @@
     +-- BundleError          4  the model is missing, broken or not of a known family
     +-- OutputError          5  the clip or the bundle cannot be written
     +-- EngineError          6  a network could not be opened or run on this device
+    |   +-- DeviceMemoryError  6  ... because its memory did not suffice
     +-- MissingPackageError  7  an optional package is not installed
 
 A message says what happened, why, and what to do about it, in one line.
@@ -13,11 +14,19 @@ A message says what happened, why, and what to do about it, in one line.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ReverieError(Exception):
     """Base of every error raised on purpose; `str(error)` is one line for a person."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "", facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
+        """Plain data beside the line, for whoever reads JSON."""
 
 
 class SettingsError(ReverieError):
@@ -48,6 +57,10 @@ class EngineError(ReverieError):
     """A network could not be opened or run on this device."""
 
     exit_code = 6
+
+
+class DeviceMemoryError(EngineError):
+    """The device had not the memory; smaller pieces, or another way of running, may do."""
 
 
 class MissingPackageError(ReverieError):

@@ -1,20 +1,23 @@
-"""Engines on ONNX Runtime: the CPU, and NVIDIA GPUs through its CUDA provider."""
+"""Engines on ONNX Runtime: the CPU, and NVIDIA GPUs through its CUDA provider or a plug-in's."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from .device import Device, import_onnxruntime
-from .engine import Array, Port
+from .engine import Array, Buffer, Launch, Port, Shape
 from .errors import EngineError
+from .ort_bound import OrtBinding, OrtBuffer, library_error
+from .tensors import check_tensors
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -26,13 +29,18 @@ _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
-_MMAP_THRESHOLD = -3  # of mallopt(3)
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
+_MAPPED_BLOCK = 128 * 2**10  # where glibc begins, before it learns
 _MAPPED_FROM = 512 * 2**20
 """Bytes of weights from which on they stay mapped from their file, to be dropped under pressure."""
 
 
 class OrtEngine:
-    """One ONNX graph in an ONNX Runtime session; see `engine.Engine`."""
+    """One ONNX graph in an ONNX Runtime session; see `engine.Engine` and `engine.Resident`.
+
+    A device of kind "rtx" is a GPU through the TensorRT-RTX plug-in (see `ort_rtx`), which takes
+    plain runs only.
+    """
 
     def __init__(
         self,
@@ -40,14 +48,22 @@ class OrtEngine:
         device: Device,
         threads: int | None = None,
         weight_bytes: int | None = None,
+        *,
+        precision: str | None = None,
+        memory: int | None = None,
+        cuda_graph: bool = False,
     ) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors come back as exceptions
         # The arena keeps every peak it ever saw; a render opens several networks in turn.
         options.enable_cpu_mem_arena = False
         # Waiting threads that spin take the cores from the encoder and the frames beside.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Signed int8 graphs of opset 21 fail without; versions that do not know it pass it over.
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+        if precision == "fp8":  # what fuses further makes nodes that have no fp8 kernel
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         if (_weights_beside(path) if weight_bytes is None else weight_bytes) >= _MAPPED_FROM:
             # Packed copies are memory of one's own: 0.5 GiB of float32 matrices take 534 MiB of it
             # so, and 22 MiB when they stay mapped; opening takes no time, and runs are as fast.
@@ -57,15 +73,23 @@ class OrtEngine:
             options.intra_op_num_threads = threads
         self._path = path
         self.device = device
+        self._threads = threads
+        self._cuda_graph = cuda_graph and device.kind == "cuda"
+        # Whoever holds a binding keeps it, and with it its buffers.
+        self._bindings: WeakSet[OrtBinding] = WeakSet()
+        self._bound = 0
+        providers: list[Any] | None = _providers(device, memory, self._cuda_graph)
+        if device.kind == "rtx":
+            from .ort_rtx import add_provider, provider_options
+
+            told = provider_options(cuda_graph=cuda_graph, weight_budget=memory, cache_folder=None)
+            add_provider(options, device, told)
+            providers = None  # those of the options
         try:
-            self._session: Any = ort.InferenceSession(
-                str(path), options, providers=_providers(device)
-            )
+            self._session: Any = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime raises many unrelated types here
-            raise EngineError(
-                f"{path.name} cannot be opened on {device} ({_first_line(error)}): "
-                "the file is damaged, or needs a newer ONNX Runtime"
-            ) from error
+            why = "the file is damaged, or needs a newer ONNX Runtime"
+            raise library_error(f"{path.name} cannot be opened on {device}", error, why) from error
         if device.kind == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
             raise EngineError(
                 f"{path.name} cannot run on {device}: the CUDA provider did not start "
@@ -78,18 +102,58 @@ class OrtEngine:
         """Run the graph once; see `engine.Engine.run`."""
         if self._session is None:
             raise EngineError(f"{self._path.name} was closed: open it again before running it")
-        _check(self._path.name, self.inputs, inputs)
-        try:
-            values = self._session.run(None, dict(inputs))
-        except Exception as error:
+        check_tensors(self._path.name, self.inputs, inputs)
+        if self._cuda_graph:
             raise EngineError(
-                f"{self._path.name} failed on {self.device} ({_first_line(error)})"
-            ) from error
+                f"{self._path.name} was opened to be played back from fixed memory: bind its "
+                "tensors, or open it without cuda_graph"
+            )
+        try:
+            with _giving_back() if self.device.kind == "cpu" else contextlib.nullcontext():
+                values = self._session.run(None, dict(inputs))
+        except Exception as error:
+            raise library_error(f"{self._path.name} failed on {self.device}", error) from error
         return dict(zip((p.name for p in self.outputs), values, strict=True))
 
+    def allocate(self, shape: Shape, dtype: np.dtype[np.generic] | type[np.generic]) -> OrtBuffer:
+        """Return memory of the device; see `engine.Resident.allocate`."""
+        return OrtBuffer(shape, dtype, self.device)
+
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Launch:
+        """Fix inputs and outputs; see `engine.Resident.bind`."""
+        if self._session is None:
+            raise EngineError(f"{self._path.name} was closed: open it again before running it")
+        check_tensors(self._path.name, self.inputs, inputs)
+        check_tensors(self._path.name, self.outputs, outputs)
+        options = None
+        if self._cuda_graph:
+            options = import_onnxruntime().RunOptions()
+            # Each set of addresses is recorded as a graph of its own.
+            self._bound += 1
+            options.add_run_config_entry("gpu_graph_id", str(self._bound))
+        binding = OrtBinding(self._session, self._path.name, self.device, inputs, outputs, options)
+        self._bindings.add(binding)
+        return binding
+
+    def capture(self, launch: Launch) -> Launch:
+        """Return `launch` itself: sessions record what they run by themselves, each its own."""
+        return launch
+
+    def synchronize(self) -> None:
+        """Return at once: a launch has waited for its session's work."""
+
+    def beside(self, graph: Path, inputs: Mapping[str, Shape]) -> OrtEngine:
+        """Open another graph on the same device; see `engine.Resident.beside`."""
+        return OrtEngine(graph, self.device, self._threads)
+
     def close(self) -> None:
-        """Free the session."""
-        self._session = None
+        """Free the session and what is bound to it."""
+        for binding in list(self._bindings):
+            binding.close()
+        self._bindings.clear()
+        if self._session is not None:
+            self._session = None
+            _give_back_heap()
 
     def __enter__(self) -> OrtEngine:
         return self
@@ -101,6 +165,36 @@ class OrtEngine:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _giving_back() -> Iterator[None]:
+    """Let glibc map each larger block of memory by itself while a network runs, then as it learns.
+
+    Else freed blocks of one size lie between those in use, and under the next run: a tiny SVD
+    denoiser took 122 MiB for values of 28, and ember's six looks left 150 MB behind. Drawing frames
+    wants the opposite, for it asks for the same large blocks over and over.
+    """
+    try:
+        library = ctypes.CDLL(None) if sys.platform == "linux" else None
+        library.mallopt(_MMAP_THRESHOLD, _MAPPED_BLOCK)  # type: ignore[union-attr]
+    except (OSError, AttributeError):  # another system, another C library
+        yield
+        return
+    assert library is not None
+    try:
+        yield
+    finally:
+        library.mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        library.mallopt(_TRIM_THRESHOLD, 64 * 2**20)
+        library.malloc_trim(0)
+
+
+def _give_back_heap() -> None:
+    """Return what glibc keeps of freed blocks to the system."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _give_back_at_once() -> None:
@@ -120,10 +214,21 @@ def _weights_beside(path: Path) -> int:
     return data.stat().st_size if data.is_file() else 0
 
 
-def _providers(device: Device) -> list[Any]:
-    if device.kind == "cuda":
-        return [("CUDAExecutionProvider", {"device_id": device.index}), "CPUExecutionProvider"]
-    return ["CPUExecutionProvider"]
+def _providers(device: Device, memory: int | None, cuda_graph: bool) -> list[Any]:
+    if device.kind != "cuda":
+        return ["CPUExecutionProvider"]
+    options: dict[str, str] = {
+        "device_id": str(device.index),
+        # Powers of two would take up to twice what is asked for, and keep it.
+        "arena_extend_strategy": "kSameAsRequested",
+        # Trying every algorithm takes minutes and workspace at each new shape.
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    if memory is not None:
+        options["gpu_mem_limit"] = str(memory)
+    if cuda_graph:
+        options["enable_cuda_graph"] = "1"
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 def _port(port: Any) -> Port:
@@ -132,27 +237,3 @@ def _port(port: Any) -> Port:
         raise EngineError(f"{port.name} has the type {port.type}, which is not supported")
     shape = tuple(size if isinstance(size, int) else str(size) for size in port.shape)
     return Port(port.name, np.dtype(dtype), shape)
-
-
-def _check(name: str, ports: tuple[Port, ...], inputs: Mapping[str, Array]) -> None:
-    """Refuse inputs that the library would refuse with a page of text."""
-    if set(inputs) != {p.name for p in ports}:
-        raise EngineError(
-            f"{name} takes {', '.join(p.name for p in ports)}; given {', '.join(sorted(inputs))}"
-        )
-    for port in ports:
-        array = inputs[port.name]
-        fits = len(array.shape) == len(port.shape) and all(
-            not isinstance(size, int) or size == actual
-            for size, actual in zip(port.shape, array.shape, strict=False)
-        )
-        if array.dtype != port.dtype or not fits:
-            raise EngineError(
-                f"{name} takes {port.name} as {port.dtype} {list(port.shape)}; "
-                f"given {array.dtype} {list(array.shape)}"
-            )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
