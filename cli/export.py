@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import MissingPackageError, ReverieError, SettingsError
 from ..runtime.memory import peak_memory
+from . import quantize
 from .progress import OnProgress, live_line
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         help="folder with text_encoder/ and tokenizer/, for a checkpoint without them",
     )
     add("--verify", action="store_true", help="compare every component with its torch twin")
+    add(
+        "--quantize",
+        action="append",
+        default=[],
+        metavar="PRECISION",
+        help="add variants in this precision, as `reverie quantize` does (several times)",
+    )
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--debug", action="store_true", help="show where an error came from")
@@ -101,6 +109,10 @@ def run(arguments: argparse.Namespace) -> None:
             f"--precision {arguments.precision} is not known: it is one of {', '.join(PRECISIONS)}"
         )
     loras = [parse_lora(text) for text in arguments.lora]
+    for precision in arguments.quantize:
+        quantize.check(precision, (), weights_only=False)
+        if precision == arguments.precision:
+            raise SettingsError(f"--quantize {precision} is what --precision makes: leave it out")
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingPackageError(
@@ -133,6 +145,13 @@ def run(arguments: argparse.Namespace) -> None:
                 verify=arguments.verify,
                 on_progress=on_progress,
             )
+            for precision in arguments.quantize:
+                quantize.make(
+                    Path(arguments.out),
+                    precision,
+                    components=arguments.component or None,
+                    on_progress=on_progress,
+                )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped: what is done lies in {arguments.out}, run the same again to go on"
@@ -212,6 +231,7 @@ def report(bundle: Bundle, seconds: float, notes: list[str]) -> dict[str, Any]:
                 "bytes": sum(file.bytes for file in (component.graph, *component.data)),
                 "precision": component.precision,
                 "parity": rows[name].get("parity"),
+                "variants": list(component.variants),
             }
             for name, component in bundle.components.items()
         },

@@ -17,14 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnx_ir as ir
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..engines.errors import BundleError, OutputError, SettingsError
 from ..runtime.bundle import hash_file
-from . import attention, fake, graph, order, pack, records, stream, widen
+from . import attention, fake, graph, memory, pack, records, store, stream, widen
 from .progress import OnProgress, Work
 from .recipe import PartRecipe, Precision
 
@@ -174,10 +173,10 @@ def _trace(
     return model, kept
 
 
-def _write(model: ir.Model, path: Path, told: stream.Told) -> dict[str, Any]:
+def _write(model: ir.Model, path: Path, told: store.Told) -> dict[str, Any]:
     """Write a graph and its weights; returns what the manifest says of them."""
-    data = stream.write(model, path.with_name(f"{path.name}.data"), told)
-    entry = _write_graph(model, path)
+    data = store.write(model, path.with_name(f"{path.name}.data"), told)
+    entry = store.write_graph(model, path)
     if data is not None:
         entry["data"] = [data]
     half = widen.has_half(model)
@@ -187,15 +186,9 @@ def _write(model: ir.Model, path: Path, told: stream.Told) -> dict[str, Any]:
     if fused and not half:
         widen.widen(model)  # that a processor holds no copy of its weights
     if half or fused:
-        entry["cpu"] = _write_graph(model, path.with_suffix(".cpu.onnx"))
+        entry["cpu"] = store.write_graph(model, path.with_suffix(".cpu.onnx"))
+    entry["memory"] = memory.component_memory(path.parent, entry)
     return entry
-
-
-def _write_graph(model: ir.Model, path: Path) -> dict[str, Any]:
-    order.shallow_first(model)
-    path.write_bytes(ir.serde.serialize_model(model).SerializeToString())
-    onnx.checker.check_model(str(path))
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": hash_file(path)}
 
 
 def _kept(

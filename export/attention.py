@@ -19,8 +19,9 @@ and 1103 MiB fused), one key neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -80,6 +81,23 @@ def fuse_attention(model: ir.Model) -> int:
         model.graph.opset_imports[DOMAIN] = 1
         passes.RemoveUnusedNodesPass()(model)
     return len(found)
+
+
+def fused_in(path: Path) -> set[str]:
+    """Return which attentions of a graph `fuse_attention` put one node in the place of."""
+    return {
+        str(node.outputs[0].name).removesuffix(".mixed")
+        for node in ir.load(path).graph.all_nodes()
+        if node.op_type == "MultiHeadAttention"
+    }
+
+
+def keep_others_plain(model: ir.Model, fused: Collection[str]) -> None:
+    """Mark all attentions but these, as `fused_in` names them, to stay as they are."""
+    for softmax in _softmaxes(model):
+        mix = _mix(softmax)
+        if mix is None or mix.outputs[0].name not in fused:
+            softmax.meta[_PLAIN] = True
 
 
 def _softmaxes(model: ir.Model) -> Iterator[ir.Node]:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..runtime.bundle import FORMAT, MANIFEST, hash_file
-from . import graph, parity
+from . import graph, memory, parity
 from .recipe import ReadyRecipe, Recipe
 
 SMALLEST_HALVED = 256  # elements; below, float16 saves nothing worth a node
@@ -82,6 +82,7 @@ def write_component(recipe: Recipe | ReadyRecipe, folder: Path) -> dict[str, Any
         entry["original"] = {"file": recipe.file.name, "sha256": hash_file(recipe.file)}
     if len(files) > 1:
         entry["data"] = files[1:]
+    entry["memory"] = memory.component_memory(folder, entry)
     return entry
 
 

@@ -162,9 +162,19 @@ def _whole(out: Path, entry: Mapping[str, Any]) -> bool:
 
 
 def files(entry: Mapping[str, Any]) -> dict[str, int]:
-    """Return the files of a component and their sizes, the graph last."""
+    """Return the files of a component, its variants' first, and their sizes; its graph last."""
     rows = [*entry.get("data", ()), *filter(None, [entry.get("cpu")]), entry] if entry else []
-    return {Path(row["file"]).name: int(row["bytes"]) for row in rows}
+    variants: dict[str, int] = {}
+    for variant in entry.get("variants", {}).values():
+        variants |= files(variant)
+    return variants | {Path(row["file"]).name: int(row["bytes"]) for row in rows}
+
+
+def set_variants(out: Path, name: str, variants: Mapping[str, Any]) -> None:
+    """Let the record of a component know its variants, so that another export keeps them."""
+    record = _read(out / FOLDER / f"{name}.json")
+    if record is not None:
+        write(out, name, record["made_from"], {**record["entry"], "variants": dict(variants)})
 
 
 def _version(name: str) -> str | None:

@@ -1,16 +1,14 @@
 """Weights on their way from a checkpoint into a bundle, one block at a time.
 
 A traced graph's initialisers become `Streamed` tensors, which know where their values lie and what
-is to happen to them on the way: a type, a transposition, what a LoRA adds. `write` sends them into
-one file beside the graph. No tensor is ever in memory as a whole, unless it is small.
+is to happen to them on the way: a type, a transposition, what a LoRA adds. `store.write` sends them
+into one file beside the graph. No tensor is ever in memory as a whole, unless it is small.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -22,7 +20,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from ..engines.errors import BundleError
-from . import fake
+from . import fake, store
 from .recipe import PartRecipe
 
 if TYPE_CHECKING:
@@ -31,11 +29,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 23
 """Elements that are in memory at once: 32 MiB in float32."""
-EMBEDDED_BELOW = 1024
-"""Bytes under which a constant stays in the graph, where shape inference can see it."""
 LARGEST_HALF = 65504.0
 
-_PAGE, _LINE, _LARGE = 4096, 64, 1 << 20
 _TYPES = {
     torch.float32: ir.DataType.FLOAT,
     torch.float16: ir.DataType.FLOAT16,
@@ -45,11 +40,9 @@ _TYPES = {
     torch.int32: ir.DataType.INT32,
     torch.bool: ir.DataType.BOOL,
 }
-Told = Callable[[int, int], None]
-"""Takes bytes done and bytes in all."""
 
 
-class Streamed(ir.LazyTensor):
+class Streamed(store.InBlocks):
     """A weight whose values are still in the checkpoint."""
 
     __slots__ = ("perm", "stream", "weight")
@@ -62,12 +55,12 @@ class Streamed(ir.LazyTensor):
         shape: tuple[int, ...],
         perm: tuple[int, ...] | None = None,
     ) -> None:
-        super().__init__(self._values, dtype, ir.Shape(shape), name=weight)
+        super().__init__(weight, dtype, shape)
         self.stream, self.weight, self.perm = stream, weight, perm
 
-    def _values(self) -> ir.TensorProtocol:
-        values = np.concatenate(list(self.stream.blocks(self)))
-        return ir.tensor(values.reshape(self.shape.numpy()), dtype=self.dtype, name=self.weight)
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """Yield the values in order, flat, at most `BLOCK` at once."""
+        return self.stream.blocks(self)
 
     def transposed(self, perm: tuple[int, ...]) -> Streamed:
         """Return the same weight with its axes in another order."""
@@ -223,72 +216,9 @@ def fold_transposes(model: ir.Model) -> int:
     return len(made)
 
 
-def data_bytes(model: ir.Model) -> int:
-    """Bytes that `write` will write for a graph, without the gaps."""
-    return sum(
-        tensor.nbytes
-        for value in model.graph.initializers.values()
-        if (tensor := value.const_value) is not None and _goes_out(tensor)
-    )
-
-
-def write(model: ir.Model, path: Path, told: Told | None = None) -> dict[str, Any] | None:
-    """Write a graph's weights into one file and point the graph there.
-
-    Returns {file, bytes, sha256}, or None where all is small enough to stay in the graph. Large
-    tensors begin on a page, so that they can be mapped.
-    """
-    outward = {
-        name: value
-        for name, value in model.graph.initializers.items()
-        if value.const_value is not None and _goes_out(value.const_value)
-    }
-    if not outward:
-        return None
-    total, at, digest = data_bytes(model), 0, hashlib.sha256()
-    with path.open("wb", buffering=0) as file:
-
-        def put(data: memoryview | bytes) -> None:
-            nonlocal at
-            digest.update(data)
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) or 0 :]
-            at += len(data)
-
-        done = 0
-        for name, value in outward.items():
-            tensor = value.const_value
-            assert tensor is not None
-            put(bytes(-at % (_PAGE if tensor.nbytes >= _LARGE else _LINE)))
-            begin = at
-            pieces = tensor.stream.blocks(tensor) if isinstance(tensor, Streamed) else [tensor]
-            for piece in pieces:
-                plain = piece if isinstance(piece, np.ndarray) else np.asarray(piece.numpy())
-                data = np.ascontiguousarray(plain).reshape(-1).view(np.uint8).data
-                put(data)
-                done += len(data)
-                if told is not None:
-                    told(done, total)
-            value.const_value = ir.ExternalTensor(
-                path.name,
-                begin,
-                at - begin,
-                tensor.dtype,
-                shape=ir.Shape(tensor.shape.numpy()),
-                name=name,
-                base_dir=path.parent,
-            )
-    return {"file": path.name, "bytes": at, "sha256": digest.hexdigest()}
-
-
 def stored_bytes(weights: Mapping[str, Tensor], item_bytes: int) -> int:
     """Bytes of a part's tensors in a type of so many bytes: what an export of it takes at most."""
     return sum(math.prod(tensor.shape) for tensor in weights.values()) * item_bytes
-
-
-def _goes_out(tensor: ir.TensorProtocol) -> bool:
-    return isinstance(tensor, Streamed) or tensor.nbytes >= EMBEDDED_BELOW
 
 
 def _is_float(dtype: np.dtype[Any]) -> bool:

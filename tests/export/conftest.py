@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import types
 from collections.abc import Mapping
@@ -141,3 +142,16 @@ def small() -> types.SimpleNamespace:
     """All of the above."""
     things = (Net, Wrapped, examples, recipe, tensors, source, run, reference, relative)
     return types.SimpleNamespace(**{thing.__name__: thing for thing in things})
+
+
+@pytest.fixture(scope="session")
+def toys() -> types.ModuleType:
+    """Small graphs to quantise; see toy_graphs.py."""
+    spec = importlib.util.spec_from_file_location(
+        "toy_graphs", Path(__file__).with_name("toy_graphs.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

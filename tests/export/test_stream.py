@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 import torch
 from reverie.engines.errors import BundleError
-from reverie.export import stream
+from reverie.export import store, stream
 from reverie.export.weights import Weights
 from safetensors.torch import save_file
 
@@ -163,7 +163,7 @@ def test_a_file_of_weights_is_what_the_graph_says(tmp_path: Path) -> None:
     assert stream.fold_transposes(model) == 1
     assert [node.op_type for node in model.graph] == ["MatMul", "MatMul", "MatMul", "Concat"]
     told = []
-    entry = stream.write(model, tmp_path / "g.data", lambda done, total: told.append((done, total)))
+    entry = store.write(model, tmp_path / "g.data", lambda done, total: told.append((done, total)))
     assert entry is not None
     assert entry["bytes"] == (tmp_path / "g.data").stat().st_size
     from reverie.runtime.bundle import hash_file
@@ -186,7 +186,7 @@ def test_weights_of_a_megabyte_begin_on_a_page(tmp_path: Path) -> None:
     first = ir.Value(name="v", shape=ir.Shape([3, 300]), type=ir.TensorType(ir.DataType.FLOAT))
     first.const_value = stream.Streamed(weights, "v", ir.DataType.FLOAT, (3, 300))
     table["v"], table["w"] = first, w
-    stream.write(model, tmp_path / "g.data")
+    store.write(model, tmp_path / "g.data")
     places = [table[name].const_value for name in ("v", "w")]
     assert all(isinstance(place, ir.ExternalTensor) for place in places)
     assert [place.offset for place in places] == [0, 4096]  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from reverie.engines.errors import BundleError
-from reverie.export import assemble, stream, verify
+from reverie.export import assemble, store, stream, verify
 from reverie.runtime.bundle import load_bundle
 
 
@@ -35,7 +35,7 @@ def test_a_difference_is_one_line_and_no_bundle(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = stream.write
+    write = store.write
 
     def wrong(model: Any, path: Path, told: Any) -> Any:
         entry = write(model, path, told)
@@ -43,7 +43,7 @@ def test_a_difference_is_one_line_and_no_bundle(
         (data * np.float32(1.01)).tofile(path)
         return entry
 
-    monkeypatch.setattr(stream, "write", wrong)
+    monkeypatch.setattr(store, "write", wrong)
     with pytest.raises(BundleError, match=r"^net: logits differs from its original by"):
         assemble.export(
             small.source(tmp_path / "from"), tmp_path / "to", precision="fp32", verify=True
