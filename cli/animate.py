@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import ReverieError
+from ..engines.sizes import parse_size, size_text
+from ..runtime.placement import BACKENDS, Placement
 from ..runtime.settings import (
     FPS_RANGE,
     GUIDANCE_RANGE,
@@ -23,6 +25,7 @@ from ..runtime.settings import (
 
 if TYPE_CHECKING:
     from ..runtime.pipeline import Rendered
+    from ..runtime.planner import RenderPlan
 
 _MOST_WORDS = 12  # unused words told before the rest is only counted
 
@@ -105,6 +108,36 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         metavar="NAME|FOLDER",
         help="an embedded model or the folder of one (default ember)",
     )
+    add(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda[:N]",
+        help="what runs the networks (default auto: a GPU where one works)",
+    )
+    add(
+        "--backend",
+        default="auto",
+        metavar="|".join(BACKENDS),
+        help="which library runs them (default auto; `reverie doctor` tells which there are)",
+    )
+    add(
+        "--precision",
+        default="auto",
+        metavar="P",
+        help="fp32, fp16, bf16, fp8, int8, nvfp4 or int4, where the model has it (default auto: "
+        "the least error that fits)",
+    )
+    add(
+        "--memory",
+        metavar="SIZE",
+        help="how much the device may be filled, such as 6GB (default: what is free)",
+    )
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse, where it would go on in another way than planned (less memory, another "
+        "precision or backend, the CPU)",
+    )
     add("--loop", action="store_true", help="make the end lead back into the beginning")
     add(
         "--out",
@@ -137,6 +170,13 @@ def run(arguments: argparse.Namespace) -> None:
         guidance=arguments.guidance,
         negative_prompt=arguments.negative_prompt,
     )
+    placement = Placement(
+        device=arguments.device,
+        backend=arguments.backend,
+        precision=arguments.precision,
+        memory=None if arguments.memory is None else parse_size(arguments.memory, "--memory"),
+        strict=arguments.strict,
+    )
     from ..runtime.pipeline import animate, default_output  # loads the engines: not for --help
     from ..runtime.prompt import understand
     from .progress import progress
@@ -152,6 +192,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             settings=settings,
             model=arguments.model,
+            placement=placement,
             force=arguments.force,
             on_progress=on_progress,
         )
@@ -163,7 +204,19 @@ def run(arguments: argparse.Namespace) -> None:
         print(
             f"{clip.path}  {clip.width}x{clip.height}, {clip.seconds:g} s at {clip.fps} fps, "
             f"{clip.path.stat().st_size / 1e6:.1f} MB, made in {sum(clip.stages.values()):.1f} s"
+            f"{_memory(clip)}"
         )
+
+
+def _memory(clip: Rendered) -> str:
+    """Say what memory the render took, beside what it was planned to take."""
+    words = f" with {size_text(clip.peak_memory)} of memory" if clip.peak_memory else ""
+    planned = clip.predicted_memory
+    words += f" ({size_text(planned)} planned)" if words and planned else ""
+    if clip.device_memory and clip.memory:
+        planned = clip.memory.peak_bytes
+        words += f", {size_text(clip.device_memory)} of the GPU's ({size_text(planned)} planned)"
+    return words
 
 
 def _tell(line: str) -> None:
@@ -223,6 +276,9 @@ def report(clip: Rendered) -> dict[str, Any]:
         "guidance": clip.guidance,
         "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
         "peak_memory_bytes": clip.peak_memory,
+        "predicted_memory_bytes": clip.predicted_memory,
+        "device_memory_bytes": clip.device_memory,
+        "memory": None if clip.memory is None else _memory_plan(clip.memory),
         "prompt": {
             "understood": list(understanding.understood),
             "unused": list(understanding.unused),
@@ -237,6 +293,24 @@ def report(clip: Rendered) -> dict[str, Any]:
             },
         },
         "notes": list(clip.notes),
+    }
+
+
+def _memory_plan(plan: RenderPlan) -> dict[str, Any]:
+    return {
+        "device": plan.device,
+        "fits": plan.fits,
+        "verdict": plan.verdict,
+        "peak_bytes": plan.peak_bytes,
+        "phases": {phase.name: phase.peak_bytes for phase in plan.phases},
+        "components": {
+            row.name: {
+                "precision": row.precision,
+                "residency": row.residency,
+                "backend": row.backend,
+            }
+            for row in plan.components
+        },
     }
 
 

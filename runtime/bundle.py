@@ -13,7 +13,8 @@ Format 1. `bundle.json` holds an object with
                 a second graph on the same weights as "cpu": {file, bytes, sha256}, which computes
                 in float32 and never holds a whole matrix of scores; "variants": the same network in
                 other precisions, by name ("int8", "nvfp4", ...), each {file, bytes, sha256, data,
-                cpu, precision} with figures of its own
+                cpu, precision} with figures of its own; "memory": what activations take, as
+                export.memory says, for the graphs "main", "cpu" and "fused"
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads
@@ -131,15 +132,17 @@ class Bundle:
                 f"{self.folder / MANIFEST}: component {name!r} is missing "
                 f"(there are {', '.join(self.components) or 'none'}): export the model again"
             ) from None
-        if precision is None or precision == found.precision:
+        if precision is None:
             return found
-        if precision not in found.variants:
+        if precision in found.variants:  # one of its own name also computes in it
+            return found.variants[precision]
+        if precision != found.precision:
             raise BundleError(
                 f"{self.name}: {name} is not there in {precision}, only in "
                 f"{', '.join(found.precisions)}: "
                 f"`reverie quantize {self.folder} --precision {precision}` makes it"
             )
-        return found.variants[precision]
+        return found
 
     def path(self, name: str, *, device: str = "cuda", precision: str | None = None) -> Path:
         """Return where a component's graph for a kind of device lies, after checking it.
@@ -188,6 +191,7 @@ class Bundle:
             device=device,
             threads=threads,
             weight_bytes=sum(data.bytes for data in self.component(name, precision).data),
+            precision=self.component(name, precision).precision,
         )
 
     def check_sizes(self) -> None:

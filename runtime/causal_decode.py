@@ -10,13 +10,17 @@ Follows the cached decoding of diffusers' AutoencoderKLWan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.engine import Engine
-from ..engines.errors import EngineError
+from ..engines.engine import Buffer, Engine, Resident
+from ..engines.errors import DeviceMemoryError, EngineError
+from .ladder import Sturdy
+from .resident import residence
 
 Array: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -26,21 +30,70 @@ MEMORY = 2
 
 
 def decode_chunks(
-    engine: Engine, latents: Array, caches: Sequence[tuple[int, int]]
+    engine: Engine,
+    latents: Array,
+    caches: Sequence[tuple[int, int]],
+    *,
+    chunk: tuple[int, int] | None = None,
 ) -> Iterator[Array]:
     """Yield a video in chunks, float32 (1, 3, T, H, W), about -1 .. 1; latents are (1, C, F, h, w).
 
     engine: its inputs are "latents" (1, C, 1, h, w), "first" (1,) and the caches, its outputs the
         frames and the next caches, both in the order of `caches`.
     caches: (channels, size in latent pixels) of each.
+    chunk: frames of a chunk, pixels to a latent pixel; with them the caches stay on the engine's
+        device, where it has one.
 
     Raises EngineError where the decoder gives NaN or infinity, or fails.
     """
-    names = [port.name for port in engine.inputs if port.name not in ("latents", "first")]
+    for index, frames in enumerate(_chunks(engine, latents, caches, chunk)):
+        # Before its first frame the decoder has nothing, and the graph fills a whole chunk.
+        made = np.asarray(frames[:, :, -1:] if index == 0 else frames, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, not as a warning
+            finite = np.isfinite(made.sum())
+        if not finite:
+            raise EngineError(
+                f"the decoder gave NaN or infinity at latent frame {index + 1}: its numbers outgrew"
+                " its precision; export vae_decoder with --precision bf16 or fp32"
+            )
+        yield made
+
+
+def _chunks(
+    engine: Engine,
+    latents: Array,
+    caches: Sequence[tuple[int, int]],
+    chunk: tuple[int, int] | None,
+) -> Iterator[NDArray[np.generic]]:
+    """Whole chunks as the graph gives them; a `Sturdy` engine that fails starts again below."""
+    given = 0
+    while chunk is not None and (resident := residence(engine)) is not None:
+        try:
+            for index, frames in enumerate(_on_device(resident, latents, caches, chunk)):
+                if index == given:
+                    given += 1
+                    yield frames
+            return
+        except DeviceMemoryError:
+            raise  # smaller tiles may do
+        except EngineError as error:
+            if not isinstance(engine, Sturdy):
+                raise
+            engine.fall(error)
+    yield from islice(_on_host(engine, latents, caches), given, None)
+
+
+def _memory(latents: Array, caches: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
     height, width = latents.shape[3:]
+    return [(1, channels, MEMORY, height * scale, width * scale) for channels, scale in caches]
+
+
+def _on_host(
+    engine: Engine, latents: Array, caches: Sequence[tuple[int, int]]
+) -> Iterator[NDArray[np.generic]]:
+    names = [port.name for port in engine.inputs if port.name not in ("latents", "first")]
     memory: list[NDArray[np.generic]] = [
-        np.zeros((1, channels, MEMORY, height * scale, width * scale), np.float32)
-        for channels, scale in caches
+        np.zeros(shape, np.float32) for shape in _memory(latents, caches)
     ]
     for index in range(latents.shape[2]):
         given = {
@@ -50,16 +103,46 @@ def decode_chunks(
         }
         frames, *memory = engine.run(given).values()
         del given
-        # Before its first frame the decoder has nothing, and the graph fills a whole chunk.
-        chunk = np.asarray(frames[:, :, -1:] if index == 0 else frames, np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, not as a warning
-            finite = np.isfinite(chunk.sum())
-        if not finite:
-            raise EngineError(
-                f"the decoder gave NaN or infinity at latent frame {index + 1}: its numbers outgrew"
-                " its precision; export vae_decoder with --precision bf16 or fp32"
+        yield frames
+
+
+def _on_device(
+    engine: Resident,
+    latents: Array,
+    caches: Sequence[tuple[int, int]],
+    chunk: tuple[int, int],
+) -> Iterator[NDArray[np.generic]]:
+    """The same with caches in two sets of buffers, read and written in turn."""
+    names = [port.name for port in engine.inputs if port.name not in ("latents", "first")]
+    out, *kept = (port.name for port in engine.outputs)
+    count, (time, space) = latents.shape[1], chunk
+    height, width = latents.shape[3:]
+    with ExitStack() as held:
+
+        def room(shape: tuple[int, ...]) -> Buffer:
+            buffer = engine.allocate(shape, np.float32)
+            held.callback(buffer.free)
+            return buffer
+
+        shapes = _memory(latents, caches)
+        sets = [[room(shape) for shape in shapes] for _ in range(2)]
+        for buffer in sets[0]:
+            buffer.upload(np.zeros(buffer.shape, np.float32))
+        given, first = room((1, count, 1, height, width)), room((1,))
+        frames = room((1, 3, time, height * space, width * space))
+        launches = [
+            engine.bind(
+                {"latents": given, "first": first, **dict(zip(names, before, strict=True))},
+                {out: frames, **dict(zip(kept, after, strict=True))},
             )
-        yield chunk
+            for before, after in (sets, sets[::-1])
+        ]
+        for index in range(latents.shape[2]):
+            given.upload(np.ascontiguousarray(latents[:, :, index : index + 1]))
+            if index < 2:
+                first.upload(np.array([index == 0], np.float32))
+            launches[index % 2]()
+            yield frames.download()
 
 
 def decode_tiles(
@@ -69,13 +152,15 @@ def decode_tiles(
     *,
     tile: int,
     patch: int = 1,
+    chunk: tuple[int, int] | None = None,
 ) -> Iterator[Pixels]:
     """Yield a video's frames, uint8 RGB (H, W, 3), decoded tile by tile.
 
     Takes far less memory than `decode_chunks` and keeps the film as uint8 until the last tile is
     done. Tiles share a quarter, which is cross-faded: not what one piece gives, but near it.
 
-    tile: size in latent pixels. patch: pixels a side that the decoder makes as one.
+    tile: size in latent pixels. patch: pixels a side that the decoder makes as one. chunk: see
+    `decode_chunks`.
 
     Follows `enable_tiling` of diffusers' AutoencoderKLWan, whose tiles are of 256 pixels.
     """
@@ -87,7 +172,9 @@ def decode_tiles(
         beside: Array | None = None
         for column, left in enumerate(range(0, latents.shape[4], stride)):
             part = latents[:, :, :, top : top + tile, left : left + tile]
-            video = np.concatenate(list(decode_chunks(engine, part, caches)), axis=2)[0]
+            video = np.concatenate(list(decode_chunks(engine, part, caches, chunk=chunk)), axis=2)[
+                0
+            ]
             space = video.shape[2] // part.shape[3]
             shared = (tile - stride) * space
             if film is None:

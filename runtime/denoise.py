@@ -53,10 +53,7 @@ def denoise(
             )
             finite = np.isfinite(latents.sum())  # a sum keeps NaN and infinity, and is cheap
         if not finite:
-            raise EngineError(
-                f"the denoiser gave NaN or infinity at step {number} of {schedule.steps}: its "
-                "numbers outgrew its precision; export the model with --precision bf16 or fp32"
-            )
+            raise not_finite(number, schedule.steps)
         if row.noise_weight:
             if noise is None:
                 raise SettingsError(
@@ -65,6 +62,14 @@ def denoise(
                 )
             latents = latents + row.noise_weight * noise()
     return latents
+
+
+def not_finite(number: int, steps: int) -> EngineError:
+    """Return what to raise where the latents are not finite after a step, counted from 1."""
+    return EngineError(
+        f"the denoiser gave NaN or infinity at step {number} of {steps}: its "
+        "numbers outgrew its precision; export the model with --precision bf16 or fp32"
+    )
 
 
 def _blend(weights: Sequence[float], arrays: Sequence[Array]) -> Array:

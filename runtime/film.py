@@ -15,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..engines.device import Device
 from ..engines.errors import BundleError
 from .bundle import MANIFEST, Bundle, manifest_error
 from .frame import frame_photo
 from .model import Model
 from .noise import Noise
 from .photo import Photo
+from .placing import Place
 from .retime import retime
 from .settings import Settings
 from .stages import Stages
@@ -103,33 +103,25 @@ def latent_film(
     photo: Photo,
     settings: Settings,
     *,
-    device: Device | str,
+    place: Place,
     stages: Stages,
 ) -> Take:
     """Prepare a film of a photo by a family of video diffusion models; see `take.Family`.
 
     Nothing is run before the first frame is asked for. The first frame is the photo itself.
     """
-    model, timing = Model(bundle, family, device), Timing.of(bundle)
-    extra, notes = _own_settings(family, bundle, settings, timing)
-    timing = timing.at(extra.get("frame_rate"), settings.fps)
+    model = Model(bundle, family, placement=place.placement)
     with stages.stage("frame"):
         shot = frame_photo(photo, aspect=settings.aspect, height=settings.height)
-    width, height = model_size(bundle, (shot.width, shot.height))
+    planned = plan_film(model, settings, (shot.width, shot.height))
+    plan, timing, notes = planned.plan, planned.timing, list(planned.notes)
     exact = settings.num_frames is not None
-    plan = model.plan(
-        height=height,
-        width=width,
-        num_frames=settings.num_frames or timing.frames_for(settings.frames, settings.fps),
-        steps=settings.steps,
-        guidance=settings.guidance,
-        **extra,
-    )
     count = plan.num_frames if exact else settings.frames
     step = 1.0 if exact else _step(plan, timing.fps / settings.fps, count)
     notes += [*plan.notes, *_size_notes(plan, shot.width, shot.height)]
     notes += _prompt_notes(bundle, plan, settings)
     notes += _time_notes(plan, step, settings.fps)
+    placed = place.follow(plan, stages, film=(shot.width, shot.height))
     drawn = model.render(
         shot.picture,
         plan,
@@ -137,6 +129,7 @@ def latent_film(
         negative_prompt=settings.negative_prompt,
         noise=Noise(settings.seed),
         stages=stages,
+        placed=placed,
     )
     frames = retime(_sized(drawn, shot.picture), step, count)
     return Take(
@@ -147,7 +140,41 @@ def latent_film(
         frame_count=count,
         steps=plan.steps,
         guidance=plan.guidance,
+        memory=placed.memory,
     )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a model is asked for, so that a film comes out of it."""
+
+    plan: Plan
+    timing: Timing
+    """The model's, at the film's rate where it can be told one."""
+    notes: tuple[str, ...] = ()
+
+
+def plan_film(
+    model: Model, settings: Settings, frame: tuple[int, int], **family_settings: Any
+) -> Planned:
+    """Say what a model will make for a film in a frame of (width, height) pixels.
+
+    family_settings: the family's own, over what follows from the film's settings. Raises
+    SettingsError and BundleError as `Model.plan` does.
+    """
+    timing = Timing.of(model.bundle)
+    extra, notes = _own_settings(model.family, model.bundle, settings, timing)
+    timing = timing.at(extra.get("frame_rate"), settings.fps)
+    width, height = model_size(model.bundle, frame)
+    plan = model.plan(
+        height=height,
+        width=width,
+        num_frames=settings.num_frames or timing.frames_for(settings.frames, settings.fps),
+        steps=settings.steps,
+        guidance=settings.guidance,
+        **(extra | family_settings),
+    )
+    return Planned(plan, timing, tuple(notes))
 
 
 def model_size(bundle: Bundle, size: tuple[int, int]) -> tuple[int, int]:

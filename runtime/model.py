@@ -12,7 +12,8 @@ import operator
 from collections.abc import Iterator, Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,15 @@ from ..engines.errors import PhotoError, SettingsError
 from .bundle import Bundle, load_bundle
 from .noise import Noise
 from .photo import MIN_SIDE, load_photo
+from .placement import Placement
+from .placing import Place, Placed
 from .settings import shown
 from .stages import Stages
 from .table import check_steps
 from .take import LatentFamily, Plan, find_family, gives_frames
+
+if TYPE_CHECKING:
+    from .planner import RenderPlan
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
@@ -34,8 +40,12 @@ Pixels = NDArray[np.uint8]
 _MOST_PIXELS, _MOST_FRAMES = 16384, 100_000
 
 
-def load(model: str | Path, device: Device | str = "auto") -> Model:
+def load(
+    model: str | Path, device: Device | str = "auto", *, placement: Placement | None = None
+) -> Model:
     """Load a bundle of a video diffusion model: a folder.
+
+    placement: what is asked of the machine beside, in place of `device`.
 
     Only the manifest is read, and file sizes are compared with it; networks are opened when frames
     are asked for, and closed again.
@@ -52,16 +62,42 @@ def load(model: str | Path, device: Device | str = "auto") -> Model:
             f"{bundle.name} is of the family {bundle.family}, which makes films only: "
             "use reverie.stream or reverie.animate"
         )
-    return Model(bundle, family, device)
+    return Model(bundle, family, device, placement)
 
 
 class Model:
-    """A bundle with the family that runs it, on a device."""
+    """A bundle with the family that runs it, on a device.
 
-    def __init__(self, bundle: Bundle, family: LatentFamily, device: Device | str = "auto") -> None:
+    What the plan of memory keeps open stays so from one film to the next, until `close` or the end
+    of a `with`.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        family: LatentFamily,
+        device: Device | str = "auto",
+        placement: Placement | None = None,
+    ) -> None:
         self.bundle = bundle
         self.family = family
-        self.device = device
+        self.placement = placement or Placement(device)
+        self._place = Place(bundle, self.placement)
+
+    def close(self) -> None:
+        """Free what is kept open; it opens again when frames are asked for."""
+        self._place.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def frames(
         self,
@@ -183,20 +219,33 @@ class Model:
         negative_prompt: str | None,
         noise: Noise,
         stages: Stages,
+        placed: Placed | None = None,
     ) -> Iterator[Pixels]:
-        """Yield a plan's frames of a picture, uint8 (H, W, 3) of any size."""
+        """Yield a plan's frames of a picture, uint8 (H, W, 3) of any size.
+
+        placed: where the plan runs, settled before; None settles it now.
+        """
+        placed = placed or self._place.follow(plan, stages)
         prepare = getattr(self.family, "prepare", None)
         picture = fitted(pixels, plan) if prepare is None else prepare(pixels, plan)
         yield from self.family.frames(
-            self.bundle,
+            placed.bundle,
             picture,
-            plan,
+            placed.plan,
             prompt=prompt,
             negative_prompt=negative_prompt,
             noise=noise,
-            device=self.device,
+            device=self._place.spot.device,
             stages=stages,
         )
+
+    def memory(self, plan: Plan) -> RenderPlan | None:
+        """Say what memory a plan's frames take; None where the family does not tell its sizes.
+
+        Raises:
+            EngineError: the device that was asked for is not there.
+        """
+        return self._place.plan(plan)
 
 
 def fitted(pixels: Pixels, plan: Plan) -> Pixels:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,16 @@ from .bundle import Bundle, load_bundle
 from .clip import Clip, check_output, write_clip
 from .memory import peak_memory
 from .photo import load_photo
+from .placement import Placement
+from .placing import Place, tells_shapes
 from .prompt import understand
 from .settings import Settings, Understanding, parse_aspect
-from .stages import OnProgress, Stages
+from .shapes import plan_for
+from .stages import OnNote, OnProgress, Stages
 from .take import find_family, gives_frames
+
+if TYPE_CHECKING:
+    from .planner import RenderPlan
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Frames = Iterator[NDArray[np.uint8]]
@@ -40,6 +46,17 @@ class Rendered(Clip):
     """Denoising steps, where the model says."""
     guidance: float | None = None
     """Guidance, where the model knows one."""
+    memory: RenderPlan | None = None
+    """What memory the render was planned to take; None where the family does not tell."""
+    device_memory: int | None = None
+    """Bytes of a GPU's memory that TensorRT's engines took at most; None without any."""
+
+    @property
+    def predicted_memory(self) -> int | None:
+        """Bytes that this process was planned to take at most, beside `peak_memory`."""
+        if self.memory is None:
+            return None
+        return self.memory.host_bytes or self.memory.peak_bytes
 
 
 @dataclass(frozen=True)
@@ -59,10 +76,14 @@ class Film:
     notes: tuple[str, ...]
     """What a person should know: how the photo was read, framed, what the model left out."""
     stages: Stages
+    place: Place
+    """Where it runs; closed when the frames are drawn."""
     steps: int | None = None
     """Denoising steps, where the model says."""
     guidance: float | None = None
     """Guidance, where the model knows one."""
+    memory: RenderPlan | None = None
+    """What memory it is planned to take; None where the family does not tell."""
 
     def __iter__(self) -> Frames:
         return self.frames
@@ -74,7 +95,9 @@ def stream(
     *,
     model: str | Path = "ember",
     device: Device | str = "auto",
+    placement: Placement | None = None,
     on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
     **options: Any,
 ) -> Film:
     """Turn a photo into frames, drawn one at a time as they are asked for.
@@ -84,7 +107,9 @@ def stream(
         settings: what the clip asks for; None means the defaults.
         model: an embedded model's name, or the folder of a bundle.
         device: "auto", "cpu" or "cuda".
+        placement: what is asked of the machine beside, in place of `device`.
         on_progress: called with a stage's name, what is done and the total.
+        on_note: called with a line when something goes otherwise than planned.
         options: fields of Settings by name, in place of `settings` or on top of them.
 
     Raises:
@@ -100,19 +125,26 @@ def stream(
     settings, notes = _for_family(bundle, family, settings)
     whole = gives_frames(family)  # such a model is given the prompt as it is
     understanding = Understanding() if whole else understand(settings.prompt)
-    stages = Stages(on_progress)
+    stages = Stages(on_progress, on_note)
+    place = Place(bundle, placement or Placement(device))
     with stages.stage("photo"):
         widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
         source = load_photo(photo, target=math.ceil(settings.height * widest))
     if whole:
         from .film import latent_film  # not for ember, which needs none of it
 
-        take = latent_film(family, bundle, source, settings, device=device, stages=stages)
+        take = latent_film(family, bundle, source, settings, place=place, stages=stages)
     else:
-        take = family.film(bundle, source, settings, understanding, device=device, stages=stages)
+        size = source.pixels.shape[1], source.pixels.shape[0]
+        plan = plan_for(bundle, settings=settings, photo=size) if tells_shapes(bundle) else None
+        frame = None if plan is None else (plan.width, plan.height)
+        placed = place.follow(plan, stages, film=frame)
+        on = place.spot.device
+        take = family.film(placed.bundle, source, settings, understanding, device=on, stages=stages)
+        take = replace(take, memory=placed.memory)
     count = settings.frames if take.frame_count is None else take.frame_count
     return Film(
-        frames=_timed(take.frames, stages, count),
+        frames=_timed(take.frames, stages, count, place),
         frame_count=count,
         fps=settings.fps,
         width=take.width,
@@ -122,8 +154,10 @@ def stream(
         understanding=understanding,
         notes=(*source.notes, *notes, *take.notes),
         stages=stages,
+        place=place,
         steps=take.steps or settings.steps or bundle.section("schedule").get("steps"),
         guidance=take.guidance,
+        memory=take.memory,
     )
 
 
@@ -134,8 +168,10 @@ def animate(
     settings: Settings | None = None,
     model: str | Path = "ember",
     device: Device | str = "auto",
+    placement: Placement | None = None,
     force: bool = False,
     on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
     **options: Any,
 ) -> Rendered:
     """Turn a photo into a clip on disk.
@@ -154,7 +190,15 @@ def animate(
     settings = _settings(settings, options)
     path = Path(out) if out is not None else default_output(photo)
     check_output(path, force=force)
-    film = stream(photo, settings, model=model, device=device, on_progress=on_progress)
+    film = stream(
+        photo,
+        settings,
+        model=model,
+        device=device,
+        placement=placement,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
     stages = film.stages
     start = time.perf_counter()
     counted_before = stages.total
@@ -183,9 +227,11 @@ def animate(
         stages=dict(stages.seconds),
         peak_memory=peak_memory(),
         understanding=film.understanding,
-        notes=film.notes,
+        notes=(*film.notes, *stages.notes),
         steps=film.steps,
         guidance=film.guidance,
+        memory=film.memory,
+        device_memory=film.place.device_peak or None,
     )
 
 
@@ -219,15 +265,18 @@ def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settin
     return settings, notes
 
 
-def _timed(frames: Frames, stages: Stages, count: int) -> Frames:
-    """Pass exactly `count` frames on, counting the time it takes to draw them.
+def _timed(frames: Frames, stages: Stages, count: int, place: Place) -> Frames:
+    """Pass exactly `count` frames on, counting the time it takes to draw them, and clear up.
 
     What other stages count meanwhile is theirs.
     """
-    for _ in range(count):
-        start, others = time.perf_counter(), stages.total
-        frame = next(frames)
-        stages.add("frames", time.perf_counter() - start - (stages.total - others))
-        yield frame
-    with suppress(AttributeError):
-        frames.close()  # type: ignore[attr-defined]
+    try:
+        for _ in range(count):
+            start, others = time.perf_counter(), stages.total
+            frame = next(frames)
+            stages.add("frames", time.perf_counter() - start - (stages.total - others))
+            yield frame
+    finally:
+        with suppress(AttributeError):
+            frames.close()  # type: ignore[attr-defined]
+        place.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from .noise import Noise
 from .photo import Photo
 from .settings import Settings, Understanding
 from .stages import Stages
+
+if TYPE_CHECKING:
+    from .planner import RenderPlan
 
 Pixels = NDArray[np.uint8]
 
@@ -38,6 +41,8 @@ class Take:
     """Denoising steps that are made; None where the family does not say."""
     guidance: float | None = None
     """Guidance that is used; None where the family knows none."""
+    memory: RenderPlan | None = None
+    """What memory it is planned to take, where the family settles that itself."""
 
 
 class Family(Protocol):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reverie.cli.main import exit_codes, parser
+from reverie.cli.main import COMMANDS, exit_codes, parser
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
@@ -15,6 +15,7 @@ DOCUMENTS = [
         "README.md",
         "CHANGELOG.md",
         "DEPENDENCIES.md",
+        "ENGINES.md",
         "benchmarks/README.md",
         "runtime/bundles/ember/MODEL_CARD.md",
         "export/training/README.md",
@@ -39,7 +40,7 @@ def test_the_readme_names_every_option_and_no_other() -> None:
     readme = (ROOT / "README.md").read_text()
     named = set(re.findall(r"[` ](--[a-z][a-z-]*)", readme))
     assert options("animate") - {"--help"} <= named
-    known = set().union(*map(options, ("animate", "export", "info", "prompts")))
+    known = set().union(*map(options, COMMANDS))
     assert named <= known | {"--version"}
 
 

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from ...engines.device import Device
 from ...engines.engine import Engine
 from ...engines.errors import EngineError
+from ..ahead import drawn_ahead
 from ..bundle import Bundle
-from ..decode import Span, choose_pieces, decode_pieces
+from ..decode import Pieces, Span, choose_pieces, decode_pieces
 from ..model import fitted
 from ..noise import Noise
+from ..resident import walk_or
+from ..shrink import draw_in_pieces
 from ..stages import Stages
 from .ltx_plan import TIMESTEP_SCALE, Plan, Traits
+from .ltx_resident import walk
 from .ltx_tokens import Tokens, coordinates, lerp, move, pack
 
 Array: TypeAlias = NDArray[np.float32]
@@ -24,6 +28,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 LEAST_BUDGET = 256 * 2**20
 """Memory that decoding may always take, however little denoising does."""
+_HALVED = 12  # times that this memory may turn out to be half of what was thought
 
 
 def encode(
@@ -103,6 +108,9 @@ def denoise(
         assert held is not None
         return np.asarray(held[step])
 
+    def told(steps: int) -> None:
+        stages.tell("denoise", steps, plan.steps)
+
     def velocity(values: Array, timestep: Array) -> Array:
         nonlocal done
         inputs = {"latents": values[None], "timestep": timestep[None], "coords": coords}
@@ -111,19 +119,32 @@ def denoise(
             for text, mask in texts
         ]
         done += 1
-        stages.tell("denoise", done, plan.steps)
+        told(done)
         if len(runs) == 1:
             return np.asarray(runs[0], np.float32)
         return guided(runs[0], runs[1], plan.guidance, plan.guidance_rescale)
 
-    return move(
-        velocity,
-        tokens,
-        plan.schedule,
-        timestep_scale=TIMESTEP_SCALE,
-        fresh_noise=fresh_noise,
-        held_noise=None if held is None else held_noise,
-        held_noise_scale=plan.image_cond_noise_scale,
+    trembling = None if held is None else held_noise
+
+    def on_host() -> Array:
+        nonlocal done
+        done = 0
+        return move(
+            velocity,
+            tokens,
+            plan.schedule,
+            timestep_scale=TIMESTEP_SCALE,
+            fresh_noise=fresh_noise,
+            held_noise=trembling,
+            held_noise_scale=plan.image_cond_noise_scale,
+        )
+
+    return walk_or(
+        engine,
+        lambda: walk(tokens, plan, coords, texts, fresh_noise, trembling),
+        on_host,
+        told,
+        stages.note,
     )
 
 
@@ -152,13 +173,6 @@ def decode(
 ) -> Iterator[Pixels]:
     """Yield pictures, uint8 (H, W, 3), from latents as the VAE has them, (1, C, F, h, w)."""
     size = plan.latent_size(traits.decoder)
-    pieces = choose_pieces(
-        traits.decoder,
-        size,
-        _budget(bundle, traits, size),
-        window=plan.decode_window,
-        tile=plan.decode_tile,
-    )
     extra: dict[str, Array] = {}
     if traits.told:
         extra["timestep"] = np.array([plan.decode_timestep], np.float32)
@@ -178,19 +192,51 @@ def decode(
             inputs = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
             return np.asarray(engine.run(inputs)["frames"][0], np.float32)
 
-        pictures = decode_pieces(piece, traits.decoder, size, pieces)
-        for index in range(plan.num_frames):
-            with stages.stage("decode"):
-                made = next(pictures)
-                if not np.isfinite(made.sum()):
-                    raise EngineError(
-                        f"the vae_decoder gave NaN or infinity in frame {index + 1}: its numbers"
-                        " outgrew its precision; export the model with --precision fp32"
-                    )
-                pixels = np.clip(made * np.float32(0.5) + np.float32(0.5), 0, 1)
-                pixels = np.rint(pixels * np.float32(255)).astype(np.uint8)
-            stages.tell("decode", index + 1, plan.num_frames)
-            yield np.ascontiguousarray(pixels.transpose(1, 2, 0))
+        def draw(pieces: Pieces) -> Iterator[Pixels]:
+            pictures = decode_pieces(piece, traits.decoder, size, pieces)
+            for index in range(plan.num_frames):
+                with stages.stage("decode"):
+                    pixels = _to_pixels(next(pictures), index)
+                stages.tell("decode", index + 1, plan.num_frames)
+                yield pixels
+
+        window = cut(bundle, traits, plan).window * traits.decoder.time
+        drawn = draw_in_pieces(cuts(bundle, traits, plan), draw, engine, stages)
+        yield from drawn_ahead(drawn, window, engine, stages, "decode")
+
+
+def cut(bundle: Bundle, traits: Traits, plan: Plan) -> Pieces:
+    """Say in what pieces a plan's film is decoded."""
+    size = plan.latent_size(traits.decoder)
+    return choose_pieces(
+        traits.decoder,
+        size,
+        _budget(bundle, traits, size),
+        window=plan.decode_window,
+        tile=plan.decode_tile,
+    )
+
+
+def cuts(bundle: Bundle, traits: Traits, plan: Plan) -> Iterator[Pieces]:
+    """Yield the pieces of `cut`, and then ever smaller ones."""
+    pieces, decoder = cut(bundle, traits, plan), traits.decoder
+    yield pieces
+    budget = float(decoder.cell_bytes * pieces.window * pieces.rows * pieces.columns)
+    for _ in range(_HALVED):
+        budget /= 2
+        yield choose_pieces(decoder, plan.latent_size(decoder), budget)
+
+
+def _to_pixels(made: Array, index: int) -> Pixels:
+    """A picture (3, H, W) in about -1..1 as uint8 (H, W, 3); index: which, counted from 0."""
+    if not np.isfinite(made.sum()):
+        raise EngineError(
+            f"the vae_decoder gave NaN or infinity in frame {index + 1}: its numbers outgrew its"
+            " precision; export the model with --precision fp32"
+        )
+    pixels = np.clip(made * np.float32(0.5) + np.float32(0.5), 0, 1)
+    pixels = np.rint(pixels * np.float32(255)).astype(np.uint8)
+    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
 def _budget(bundle: Bundle, traits: Traits, size: tuple[int, int, int]) -> float:

@@ -125,12 +125,12 @@ def move(
     def noise() -> Array:
         return fresh_noise(number)[active]
 
-    for part, active in _parts(schedule, tokens.held, timestep_scale):
+    for part, active in parts(schedule, tokens.held, timestep_scale):
         values[active] = denoise(step, values[active], part, noise=noise)
     return values
 
 
-def _parts(
+def parts(
     schedule: Schedule, held: Array, timestep_scale: float
 ) -> Iterator[tuple[Schedule, NDArray[np.bool_]]]:
     """Stretches of a schedule over which the same tokens move, with a mask of those."""

@@ -20,12 +20,16 @@ from PIL import Image
 from ...engines.device import Device
 from ...engines.engine import Engine
 from ...engines.errors import EngineError
+from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..clip_image import see
 from ..denoise import denoise
 from ..noise import Noise
+from ..resident import walk_or
+from ..shrink import draw_in_pieces
 from ..stages import Stages
 from .svd_plan import SETTINGS, Plan, Traits, noise_shapes, plan, schedule_of
+from .svd_resident import walk
 
 __all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan", "prepare"]
 
@@ -144,10 +148,28 @@ def sample(
                 free = predict(latents, timestep, np.zeros_like(beside), np.zeros_like(embedding))
                 output = free + ramp * (output - free)
             done += 1
-            stages.tell("denoise", done, schedule.steps)
+            told(done)
             return output
 
-        return denoise(step, unit * np.float32(schedule.initial_noise), schedule)
+        def told(steps: int) -> None:
+            stages.tell("denoise", steps, schedule.steps)
+
+        def on_host() -> Array:
+            nonlocal done
+            done = 0
+            return denoise(step, unit * np.float32(schedule.initial_noise), schedule)
+
+        if schedule.noise_weights.any():
+            return on_host()  # which refuses it
+        guidance = plan.ramp if plan.guided else None
+        found = walk_or(
+            engine,
+            lambda: walk(unit, image, embedding, added, guidance, schedule),
+            lambda: on_host()[0],
+            told,
+            stages.note,
+        )
+        return found[None]
 
 
 def decode(
@@ -155,17 +177,25 @@ def decode(
 ) -> Iterator[Pixels]:
     """Yield the frames of latents (1, F, C, h, w), a chunk of `plan.decode_chunk_size` at a time.
 
-    Chunks are those of the reference, and so are the frames; a chunk of another length gives
-    others, for the decoder normalises over all the frames that it is shown.
+    Chunks are those of the reference, and so are the frames; a chunk of another length, as where
+    memory runs out, gives others, for the decoder normalises over all the frames that it is shown.
     """
     total = latents.shape[1]
     with bundle.open("vae_decoder", device=device) as engine:
-        for start in range(0, total, plan.decode_chunk_size):
-            with stages.stage("decode"):
-                chunk = _decode_chunk(engine, latents[0, start : start + plan.decode_chunk_size])
-            for number, frame in enumerate(chunk, start + 1):
-                stages.tell("decode", number, total)
-                yield frame
+
+        def draw(length: int) -> Iterator[Pixels]:
+            for start in range(0, total, length):
+                with stages.stage("decode"):
+                    chunk = _decode_chunk(engine, latents[0, start : start + length])
+                for number, frame in enumerate(chunk, start + 1):
+                    stages.tell("decode", number, total)
+                    yield frame
+
+        longest = plan.decode_chunk_size
+        lengths = [max(longest >> halved, 1) for halved in range(longest.bit_length())]
+        yield from drawn_ahead(
+            draw_in_pieces(lengths, draw, engine, stages), longest, engine, stages, "decode"
+        )
 
 
 def _decode_chunk(engine: Engine, latents: Array) -> list[Pixels]:

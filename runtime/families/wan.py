@@ -17,19 +17,25 @@ from numpy.typing import NDArray
 
 from ...engines.device import Device
 from ...engines.errors import EngineError
+from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..causal_decode import MEMORY, decode_chunks, decode_tiles, to_pixels
 from ..denoise import denoise
 from ..noise import Noise
+from ..resident import walk_or
+from ..shrink import draw_in_pieces
 from ..stages import Stages
 from ..text import Text
 from .wan_plan import SETTINGS, Plan, Traits, noise_shapes, plan
+from .wan_resident import walk
 from .wan_tokens import from_tokens, rotary_tables, to_tokens
 
 __all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan"]
 
 TILE = 256
 """Pixels a side to a tile of the decoding, as in the reference."""
+LEAST_TILE = 4
+"""Latent pixels a side below which no tile goes."""
 ALWAYS_THERE = 2**30
 """Bytes that decoding may take however small the denoiser is."""
 
@@ -62,7 +68,7 @@ def frames(
         latents = sample(
             bundle, noise, shape, condition, texts, plan, traits, device=device, stages=stages
         )
-    decoded = decode(bundle, latents, plan, traits, device=device)
+    decoded = decode(bundle, latents, plan, traits, device=device, stages=stages)
     for done in range(plan.num_frames):
         start = time.perf_counter()
         frame = next(decoded)
@@ -135,31 +141,74 @@ def sample(
                 with np.errstate(over="ignore", invalid="ignore"):  # `denoise` tells
                     velocity = without + np.float32(plan.guidance) * (velocity - without)
             done += 1
-            stages.tell("denoise", done, plan.steps)
+            told(done)
             return velocity
 
-        def fresh() -> Array:
-            return to_tokens(between[done - 1], traits.patch)
+        def told(steps: int) -> None:
+            stages.tell("denoise", steps, plan.steps)
 
-        tokens = denoise(step, tokens, plan.schedule, noise=fresh if noisy else None)
-    tokens = np.concatenate([held, tokens[:, first:]], axis=1)
+        def fresh(number: int) -> Array:
+            return to_tokens(between[number], traits.patch)
+
+        def on_host() -> Array:
+            nonlocal done
+            done = 0
+            again = (lambda: fresh(done - 1)) if noisy else None
+            moved: Array = denoise(step, tokens, plan.schedule, noise=again)[0]
+            return moved
+
+        moved = walk_or(
+            engine,
+            lambda: walk(
+                tokens, held, fixed, texts, plan.guidance, plan.schedule, fresh if noisy else None
+            ),
+            on_host,
+            told,
+            stages.note,
+        )
+    tokens = np.concatenate([held, moved[None, first:]], axis=1)
     return from_tokens(tokens, shape, traits.patch)
 
 
 def decode(
-    bundle: Bundle, latents: Array, plan: Plan, traits: Traits, *, device: Device | str
+    bundle: Bundle,
+    latents: Array,
+    plan: Plan,
+    traits: Traits,
+    *,
+    device: Device | str,
+    stages: Stages,
 ) -> Iterator[Pixels]:
     """Yield the frames of normalised latents (1, C, F, h, w) as they are decoded."""
     mean, inverse = _normalisation(traits)
     latents = latents / inverse + mean
-    tile = choose_tile(bundle, latents.shape, plan, traits)
     with bundle.open("vae_decoder", device=device) as engine:
-        if tile is not None:
-            patch = traits.decoder_patch
-            yield from decode_tiles(engine, latents, traits.caches, tile=tile, patch=patch)
-            return
-        for chunk in decode_chunks(engine, latents, traits.caches):
-            yield from to_pixels(chunk)
+        chunk = traits.time, traits.space
+
+        def draw(tile: int | None) -> Iterator[Pixels]:
+            if tile is not None:
+                patch = traits.decoder_patch
+                yield from decode_tiles(
+                    engine, latents, traits.caches, tile=tile, patch=patch, chunk=chunk
+                )
+                return
+            for made in decode_chunks(engine, latents, traits.caches, chunk=chunk):
+                yield from to_pixels(made)
+
+        tiles = smaller_tiles(
+            choose_tile(bundle, latents.shape, plan, traits), latents.shape, traits
+        )
+        # Tiles give no frame before the last of them; `frames` counts the wait.
+        drawn = draw_in_pieces(tiles, draw, engine, stages)
+        yield from drawn_ahead(drawn, traits.time, engine, stages)
+
+
+def smaller_tiles(tile: int | None, shape: tuple[int, ...], traits: Traits) -> list[int | None]:
+    """A tile's size, and then ever smaller ones, in latent pixels; None is all in one piece."""
+    whole = max(shape[3:])
+    usual = [pixels // traits.space for pixels in (TILE, TILE // 2, TILE // 4)]
+    below = [size for size in usual if LEAST_TILE <= size < (whole if tile is None else tile)]
+    return [tile, *below]
 
 
 def choose_tile(bundle: Bundle, shape: tuple[int, ...], plan: Plan, traits: Traits) -> int | None:

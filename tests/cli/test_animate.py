@@ -15,6 +15,7 @@ from reverie.cli.main import main
 from reverie.cli.progress import progress
 from reverie.runtime import pipeline
 from reverie.runtime.pipeline import Rendered
+from reverie.runtime.placement import Placement
 from reverie.runtime.prompt import understand
 from reverie.runtime.settings import Settings
 
@@ -32,11 +33,12 @@ class Renderer:
         *,
         settings: Settings,
         model: str,
+        placement: Placement,
         force: bool,
         on_progress: Callable[[str, int, int], None] | None,
     ) -> Rendered:
         self.asked = {"photo": photo, "out": out, "settings": settings, "model": model}
-        self.asked |= {"force": force, "on_progress": on_progress}
+        self.asked |= {"force": force, "on_progress": on_progress, "placement": placement}
         if on_progress is not None:
             on_progress("photo", 1, 1)
             for done in range(5):
@@ -53,7 +55,7 @@ class Renderer:
             model=model,
             seed=settings.seed,
             stages={"photo": 0.5, "frames": 7.25},
-            peak_memory=321,
+            peak_memory=321_000_000,
             understanding=understand(settings.prompt),
             notes=("rotated as its EXIF says",),
             steps=settings.steps or 10,
@@ -140,7 +142,8 @@ def test_a_person_hears_what_was_understood_and_where_the_clip_is(
 ) -> None:
     assert main(["animate", "p.jpg", "--prompt", "slow zoom in, purple rain"]) == 0
     out, err = capsys.readouterr()
-    assert out == "photo.mp4  1280x720, 10 s at 24 fps, 2.5 MB, made in 7.8 s\n"
+    about = "1280x720, 10 s at 24 fps, 2.5 MB, made in 7.8 s with 321 MB of memory"
+    assert out == f"photo.mp4  {about}\n"
     assert err.splitlines() == [
         "camera: push in, slow",
         "not used: purple, rain",
@@ -174,7 +177,10 @@ def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[st
         "steps": 10,
         "guidance": None,
         "stages": {"photo": 0.5, "frames": 7.25},
-        "peak_memory_bytes": 321,
+        "peak_memory_bytes": 321_000_000,
+        "predicted_memory_bytes": None,
+        "device_memory_bytes": None,
+        "memory": None,
         "notes": ["rotated as its EXIF says"],
     }
     assert asked["understood"] == [
@@ -238,3 +244,33 @@ def test_the_live_line_goes_when_it_is_interrupted(monkeypatch: pytest.MonkeyPat
     shown = terminal.getvalue()
     assert shown.rfind("\x1b[?25h") > shown.rfind("drawing frames")  # the cursor is back
     assert shown.endswith("\x1b[2K")  # and the line is empty
+
+
+def test_what_is_asked_of_the_machine(renderer: Renderer) -> None:
+    words = ["--device", "cuda:1", "--backend", "tensorrt-rtx", "--precision", "int8"]
+    assert main(["animate", "photo.jpg", *words, "--memory", "6GB", "--strict"]) == 0
+    wanted = Placement("cuda:1", "tensorrt-rtx", "int8", 6 * 10**9, strict=True)
+    assert renderer.asked["placement"] == wanted
+    assert main(["animate", "photo.jpg"]) == 0
+    assert renderer.asked["placement"] == Placement()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [
+        ("--device", "gpu", "cuda"),
+        ("--device", "cuda:x", "cuda"),
+        ("--backend", "openvino", "onnxruntime"),
+        ("--precision", "int3", "int4"),
+        ("--memory", "much", "6GB"),
+        ("--memory", "0", "6GB"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_machine(
+    option: str, value: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["animate", "photo.jpg", option, value]) == 2
+    told = capsys.readouterr().err
+    assert value in told
+    assert word in told
+    assert told.count("\n") == 1

@@ -30,6 +30,8 @@ from reverie.runtime.families import ltx
 from reverie.runtime.families.ltx_plan import linear_quadratic, make_schedule
 from reverie.runtime.model import Model, load
 
+from .short_memory import short_of_memory
+
 NOISE_LEVELS = {"base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024}
 LEANING = {"use_dynamic_shifting": True, "shift_terminal": 0.1, **NOISE_LEVELS}
 PROMPTS = {"prompt": "the sea, slow waves", "negative_prompt": "blurry"}
@@ -235,6 +237,23 @@ def test_small_pieces_stay_near_the_whole(models: dict[str, tuple[Model, Any]]) 
     cut = np.stack(list(model.frames(photo, **settings, decode_window=8, decode_tile=64)))
     assert whole.shape == cut.shape
     assert tiny.psnr(whole, cut) >= 22
+
+
+def test_a_decoder_short_of_memory_gets_smaller_pieces(
+    models: dict[str, tuple[Model, Any]],
+) -> None:
+    model, _ = models["new"]
+    settings = SMALL | {"height": 96, "num_frames": 49, "steps": 1}
+    photo, notes = picture(96, 96), list[str]()
+    whole = np.stack(list(model.frames(photo, **settings)))
+    shape = model.noise_shapes(96, 96, 49)["latents"]
+    bundle = short_of_memory(model.bundle, int(np.prod(shape)) // 2, notes)
+    cut = np.stack(list(Model(bundle, model.family, "cpu").frames(photo, **settings)))
+    assert whole.shape == cut.shape
+    assert tiny.psnr(whole, cut) >= 22
+    below = short_of_memory(model.bundle, 1, notes, below=True)
+    fallen = np.stack(list(Model(below, model.family, "cpu").frames(photo, **settings)))
+    assert np.array_equal(fallen, whole)
 
 
 def test_noise_of_a_seed_is_repeated(models: dict[str, tuple[Model, Any]]) -> None:

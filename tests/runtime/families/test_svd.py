@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reverie.engines.errors import BundleError, EngineError, SettingsError
+from reverie.engines.errors import (
+    BundleError,
+    DeviceMemoryError,
+    EngineError,
+    SettingsError,
+)
 from reverie.export import assemble
 from reverie.export.schedule import schedule_section
 from reverie.export.source import open_source
@@ -22,6 +27,7 @@ from reverie.runtime.noise import Noise
 from reverie.runtime.stages import Stages
 
 from . import svd_tiny as tiny
+from .short_memory import short_of_memory
 
 LEAST_PSNR = 55.0
 """dB; rounding to 8 bits alone costs 58.9."""
@@ -247,6 +253,25 @@ def test_frames_stream_chunk_by_chunk(made: Exported, monkeypatch: pytest.Monkey
     assert chunks == [2]
     assert len(list(drawn)) == 4
     assert chunks == [2, 2, 1]
+
+
+def test_a_decoder_short_of_memory_gets_smaller_chunks(made: Exported) -> None:
+    bundle, notes = load_bundle(made["small"][1]), list[str]()
+    asked = {"height": 32, "width": 32, "num_frames": 5, "steps": 1}
+    chunked = list(Model(bundle, svd, "cpu").frames(picture(32, 32), **asked, decode_chunk_size=2))
+    size = int(np.prod(Model(bundle, svd).noise_shapes(32, 32, 5)["latents"])) // 5
+    short = short_of_memory(bundle, 2 * size, notes)
+    frames = list(Model(short, svd, "cpu").frames(picture(32, 32), **asked))
+    assert np.array_equal(frames, chunked)
+    strict = Model(short_of_memory(bundle, 2 * size, notes, strict=True), svd, "cpu")
+    with pytest.raises(DeviceMemoryError):
+        list(strict.frames(picture(32, 32), **asked))
+    with pytest.raises(DeviceMemoryError):
+        list(Model(short_of_memory(bundle, 1, notes), svd, "cpu").frames(picture(32, 32), **asked))
+    below = Model(short_of_memory(bundle, 1, notes, below=True), svd, "cpu")
+    whole = list(Model(bundle, svd, "cpu").frames(picture(32, 32), **asked))
+    assert np.array_equal(list(below.frames(picture(32, 32), **asked)), whole)
+    assert notes == ["vae_decoder: out of memory; goes on as fp32 on cpu by onnxruntime"]
 
 
 def test_a_seed_says_all_that_is_random(made: Exported) -> None:

@@ -21,6 +21,7 @@ from reverie.runtime.families.wan_tokens import from_tokens, rotary_tables, to_t
 from reverie.runtime.model import Model
 
 from . import wan_tiny as tiny
+from .short_memory import short_of_memory
 
 PIPELINES = {
     "residual": lambda: tiny.build(tiny.RESIDUAL_VAE),
@@ -180,6 +181,17 @@ def test_tiled_frames_are_near_the_whole(made: Any) -> None:
     whole = np.stack(list(model.frames(tiny.photo(64, 80), **size)))
     tiled = np.stack(list(model.frames(tiny.photo(64, 80), decode_tile=48, **size)))
     assert tiny.psnr(whole, tiled) > 20
+
+
+def test_a_decoder_short_of_memory_gets_tiles(made: Any) -> None:
+    model, notes = model_with(made["plain"][1], tiny.euler()), list[str]()
+    size = {"height": 128, "width": 160, "num_frames": 5, "steps": 1, "guidance": 1.0}
+    photo = tiny.photo(128, 160)
+    tiled = np.stack(list(model.frames(photo, decode_tile=64, **size)))
+    traits = Traits.of(model.bundle)
+    most = traits.channels * (64 // traits.space) ** 2
+    short = Model(short_of_memory(model.bundle, most, notes), wan, "cpu")
+    assert np.array_equal(np.stack(list(short.frames(photo, **size))), tiled)
 
 
 def test_the_seed_says_which_frames(made: Any) -> None:

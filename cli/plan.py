@@ -1,0 +1,227 @@
+"""`reverie plan MODEL`: how a render would run on a device, what it takes, and whether it fits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..engines.architectures import ARCHITECTURES, PRECISIONS, Architecture, find_architecture
+from ..engines.errors import SettingsError
+from ..engines.sizes import parse_size, size_text
+from ..runtime.placement import BACKENDS
+from ..runtime.settings import (
+    FPS_RANGE,
+    GUIDANCE_RANGE,
+    HEIGHT_RANGE,
+    NAMED_ASPECTS,
+    SECONDS_RANGE,
+    STEPS_RANGE,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from ..engines.machine import Machine
+    from ..runtime.planner import RenderPlan
+
+_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
+_ESTIMATED = (
+    "figures of GPUs are counted from the graphs, with rough ones for the CUDA context and for "
+    "streaming; they were not measured"
+)
+
+
+def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "plan",
+        help="say what a render takes, and what fits",
+        description="Say how a render would run: each network's precision and residency, the peak "
+        "of each phase, and whether it fits. Renders nothing; the GPU need not be here.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="an embedded model's name, or the folder of a bundle")
+    add(
+        "--memory",
+        metavar="SIZE",
+        help="what it may take on its device: 6GB, 6GiB, 500MB (default: what is there)",
+    )
+    add(
+        "--gpu",
+        default="auto",
+        metavar="NAME",
+        help=f"the GPU: {', '.join(ARCHITECTURES)}, this or cpu (default: this one, else cpu)",
+    )
+    add("--backend", default="auto", choices=BACKENDS, help="what runs the networks")
+    add(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", *PRECISIONS),
+        help="the precision to prefer where it is there (default: the best one that fits)",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--seconds", type=float, default=10.0, help=f"{_range(SECONDS_RANGE)} (default 10)"
+    )
+    length.add_argument("--frames", type=int, help="number of frames instead")
+    add(
+        "--aspect",
+        default="16:9",
+        metavar="W:H",
+        help=f"shape of the frame: {', '.join(NAMED_ASPECTS[1:])}, or another (default 16:9)",
+    )
+    add("--height", type=int, default=720, help=f"{_range(HEIGHT_RANGE)} (default 720)")
+    add("--fps", type=int, default=24, help=f"{_range(FPS_RANGE)} (default 24)")
+    add("--steps", type=int, help=f"denoising steps, {_range(STEPS_RANGE)}")
+    add("--guidance", type=float, help=f"guidance, {_range(GUIDANCE_RANGE)}")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--debug", action="store_true", help="show where an error came from")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the plan; one that does not fit is an answer, not an error.
+
+    Raises:
+        SettingsError: an option is impossible, or the GPU is not known.
+        BundleError: there is no such model, or its manifest cannot be planned with.
+    """
+    memory = None if arguments.memory is None else parse_size(arguments.memory, "--memory")
+    settings = Settings(
+        seconds=arguments.seconds,
+        fps=arguments.fps,
+        height=arguments.height,
+        aspect=arguments.aspect,
+        steps=arguments.steps,
+        num_frames=arguments.frames,
+        guidance=arguments.guidance,
+    )
+    from ..runtime.bundle import load_bundle
+    from ..runtime.frame import frame_size
+    from ..runtime.planner import plan_render
+    from ..runtime.shapes import UNKNOWN_PHOTO, plan_for
+
+    bundle = load_bundle(arguments.model)
+    gpu, machine = choose_gpu(arguments.gpu)
+    plan = plan_for(bundle, settings=settings)
+    made = plan_render(
+        bundle,
+        plan,
+        machine,
+        memory=memory,
+        gpu=gpu,
+        backend=arguments.backend,
+        precision=arguments.precision,
+        film=frame_size(settings.aspect, settings.height, UNKNOWN_PHOTO),
+    )
+    facts = describe(made) | {
+        "model": bundle.name,
+        "width": plan.width,
+        "height": plan.height,
+        "frames": plan.num_frames,
+        "notes": [*plan.notes, *([_ESTIMATED] if gpu else [])],
+    }
+    if arguments.json:
+        print(json.dumps(facts))
+    else:
+        _print(facts)
+
+
+def choose_gpu(name: str) -> tuple[Architecture | None, Machine | None]:
+    """Return the GPU that a name stands for, None for the processor, and this machine.
+
+    "auto" is this machine's first GPU that is known, else the processor.
+
+    Raises:
+        SettingsError: the name is not known, or "this" and there is none here.
+    """
+    from ..engines.machine import describe_machine
+
+    machine = describe_machine()
+    if name == "cpu":
+        return None, machine
+    if name not in ("auto", "this"):
+        return find_architecture(name), machine
+    known = [gpu.architecture for gpu in machine.gpus if gpu.architecture is not None]
+    if not known and name == "this":
+        raise SettingsError(
+            "--gpu this: no GPU that is known can be used here (`reverie doctor` says why): "
+            f"name one of {', '.join(ARCHITECTURES)}, or cpu"
+        )
+    return (known[0] if known else None), machine
+
+
+def describe(plan: RenderPlan) -> dict[str, Any]:
+    """Return a plan as plain data."""
+    return {
+        "device": plan.device,
+        "fits": plan.fits if plan.budget_bytes is not None else None,
+        "verdict": plan.verdict,
+        "peak_bytes": plan.peak_bytes,
+        "budget_bytes": plan.budget_bytes,
+        "host_bytes": plan.host_bytes,
+        "settings": dict(plan.settings),
+        "rough": list(plan.rough),
+        "components": [asdict(row) for row in plan.components],
+        "phases": [asdict(row) for row in plan.phases],
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    title = f"{facts['model']} on {facts['device']}, {facts['width']}x{facts['height']}"
+    networks = Table(title=_text(f"{title}, {facts['frames']} frames"), title_justify="left")
+    for name in ("component", "precision", "residency", "backend"):
+        networks.add_column(name)
+    for name in ("weights", "activations"):
+        networks.add_column(name, justify="right")
+    networks.add_column("why", overflow="fold")
+    for row in facts["components"]:
+        networks.add_row(
+            _text(row["name"]),
+            _text(row["precision"]),
+            row["residency"],
+            row["backend"],
+            size_text(row["weights_bytes"]),
+            size_text(row["activations_bytes"]),
+            _text(row["reason"]),
+        )
+    console.print(networks)
+    phases = Table(title="peak of each phase", title_justify="left")
+    phases.add_column("phase")
+    phases.add_column("networks", overflow="fold")
+    for name in ("base", "weights", "activations", "held", "peak"):
+        phases.add_column(name, justify="right")
+    for row in facts["phases"]:
+        parts = ("base", "weights", "activations", "held", "peak")
+        phases.add_row(
+            row["name"],
+            _text(", ".join(row["components"])),
+            *(size_text(row[f"{part}_bytes"]) for part in parts),
+        )
+    console.print(phases)
+    if facts["host_bytes"]:
+        console.print(_text(f"beside, on the host: {size_text(facts['host_bytes'])}"))
+    for note in facts["notes"]:
+        console.print(_text(f"note: {note}"))
+    console.print(_text(facts["verdict"]))
+
+
+def _range(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:g} to {limits[1]:g}"
+
+
+def _text(value: object) -> Any:
+    """Text as it is: no markup, nothing a terminal would obey."""
+    from rich.text import Text
+
+    from .main import one_line
+
+    return Text(one_line(str(value)))
