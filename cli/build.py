@@ -54,7 +54,12 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         metavar="PIXELS",
         help="height of the clips that the engines are for",
     )
-    add("--aspect", metavar="W:H", help="their shape: 16:9, 1:1, ... (photo is taken for 16:9)")
+    add(
+        "--aspect",
+        metavar="W:H[,W:H]",
+        help="their shape: 16:9, 1:1, ...; engines for several shapes take in them all (photo is "
+        "taken for 16:9)",
+    )
     add("--seconds", type=_number, metavar="SECONDS", help="their length")
     add("--memory", metavar="SIZE", help="memory of the GPU, what auto chooses by: 8GB")
     add("--ram", metavar="SIZE", help="memory a build may take (default: what is free): 16GB")

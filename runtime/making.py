@@ -33,6 +33,7 @@ class Making:
     height: int | None = None
     """Of the clips that the engines are for; None is the default, here and below."""
     aspect: str | None = None
+    """Shapes of the frame, "16:9,9:16": an engine of several takes in the sizes of each."""
     seconds: float | None = None
     memory: int | None = None
     """Bytes of the GPU's memory."""
@@ -113,8 +114,7 @@ def make_engines(
         OutputError: the cache cannot be written in.
     """
     bundle, names = making.bundle, making.names()
-    plan = plan_for(bundle, height=making.height, aspect=making.aspect, seconds=making.seconds)
-    shapes = component_shapes(bundle, plan)
+    shapes = _all_shapes(making)
     if making.precision != "auto" and not any(
         making.precision in bundle.component(name).precisions for name in names
     ):
@@ -130,6 +130,21 @@ def make_engines(
             number += 1
             place = Place(number, count, name, "", target.architecture.name)
             yield _Work(making, cache, place, target, on_note, on_build).make(shapes.get(name))
+
+
+def _all_shapes(making: Making) -> dict[str, list[ShapeSet]]:
+    """What each component is run with in films of every shape that was asked for."""
+    found: dict[str, list[ShapeSet]] = {}
+    for aspect in making.aspect.split(",") if making.aspect else (None,):
+        plan = plan_for(
+            making.bundle,
+            height=making.height,
+            aspect=None if aspect is None else aspect.strip(),
+            seconds=making.seconds,
+        )
+        for name, sets in component_shapes(making.bundle, plan).items():
+            found.setdefault(name, []).extend(sets)
+    return found
 
 
 @dataclass(frozen=True)

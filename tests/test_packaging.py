@@ -111,7 +111,10 @@ def test_the_wheel_holds_the_embedded_model_and_its_licences(wheel: zipfile.ZipF
 
 def test_the_wheel_holds_no_tests_and_no_training_data(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
-    assert not [n for n in names if "/tests/" in n or n.endswith((".jpg", ".safetensors", ".mp4"))]
+    photos = [n for n in names if n.endswith(".jpg")]
+    assert {Path(n).parent for n in photos} == {Path("reverie/export/photos")}  # to calibrate with
+    assert "reverie/export/photos/CREDITS.md" in names
+    assert not [n for n in names if "/tests/" in n or n.endswith((".safetensors", ".mp4"))]
     assert {n.split("/")[0] for n in names} == {"reverie", f"reverie-{version()}.dist-info"}
 
 

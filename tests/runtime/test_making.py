@@ -181,3 +181,26 @@ def test_an_unknown_component(variants: Path, tmp_path: Path) -> None:
 def test_facts_are_plain(variants: Path, tmp_path: Path, pretended: Pretended) -> None:
     (row,) = made(variants, tmp_path / "cache")
     assert json.loads(json.dumps(row.facts()))["status"] == "built"
+
+
+def test_an_engine_for_several_shapes_takes_them_all_in(
+    variants: Path, pretended: Pretended, tmp_path: Path
+) -> None:
+    bundle, cache = load_bundle(variants), EngineCache(tmp_path / "engines")
+
+    def profile(aspect: str) -> Any:
+        pretended.asked.clear()
+        asked = Making(bundle, (HERE,), components=("denoiser",), aspect=aspect, height=240)
+        assert [row.status for row in make_engines(asked, cache)] == ["built"]
+        return pretended.asked[0].profile
+
+    wide, tall, both = (profile(aspect) for aspect in ("16:9", "9:16", "16:9, 9:16"))
+    for name, (low, best, high) in both.items():
+        pairs = zip(wide[name][1], tall[name][1], strict=True)
+        assert low == tuple(min(pair) for pair in pairs)
+        pairs = zip(wide[name][1], tall[name][1], strict=True)
+        assert high == tuple(max(pair) for pair in pairs)
+        assert best in (wide[name][1], tall[name][1])
+    assert wide != tall
+    with pytest.raises(SettingsError, match="aspect"):
+        profile("16:9,wide")
