@@ -59,12 +59,15 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     components = {
         name: {
             "file": component.graph.file,
-            "bytes": component.graph.bytes + sum(data.bytes for data in component.data),
+            "bytes": component.stored_bytes,
             "precision": component.precision,
             "license": component.license,
             "source": component.source,
             "relative_l2": _parity(entries[name]),
             "kept_fp32": _kept(entries[name]),
+            "variants": {
+                precision: variant.stored_bytes for precision, variant in component.variants.items()
+            },
         }
         for name, component in bundle.components.items()
     }
@@ -130,6 +133,7 @@ def _print(facts: Mapping[str, Any]) -> None:
     networks.add_column("component")
     networks.add_column("precision")
     networks.add_column("size", justify="right")
+    networks.add_column("also in")
     networks.add_column("error", justify="right")
     networks.add_column("license")
     networks.add_column("kept in float32", overflow="fold")
@@ -139,6 +143,7 @@ def _print(facts: Mapping[str, Any]) -> None:
             _text(name),
             _text(part["precision"]),
             _size(part["bytes"]),
+            _text(", ".join(f"{name} {_size(size)}" for name, size in part["variants"].items())),
             "not measured" if error is None else f"{error:.1e}",
             _text(part["license"]),
             _text("; ".join(f"{what}: {why}" for what, why in part["kept_fp32"].items())),

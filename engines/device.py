@@ -69,7 +69,7 @@ def choose_device(wanted: Device | str = "auto") -> Device:
         raise EngineError(f"device {wanted!r} is not known: use one of {', '.join(KINDS)}")
     if kind == "cpu":
         return Device("cpu")
-    if _cuda_starts():
+    if cuda_starts():
         return Device("cuda", int(index or 0))
     if kind == "cuda":
         raise EngineError(
@@ -81,7 +81,7 @@ def choose_device(wanted: Device | str = "auto") -> Device:
 
 
 @cache
-def _cuda_starts() -> bool:
+def cuda_starts() -> bool:
     """Whether a session really runs on CUDA: being compiled in is not enough."""
     ort = import_onnxruntime()
     if "CUDAExecutionProvider" not in ort.get_available_providers():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..engines.device import Device, choose_device
+from ..engines.device import Device, choose_device, cuda_starts
 from ..engines.engine import Engine
 from .bundle import Bundle, Component
 from .ladder import Rung, Sturdy, Ways
@@ -114,8 +114,9 @@ class Opener:
         elif backend != PLAIN:
             yield from (Rung(backend, device, precision) for precision in precisions)
         if device.kind != "cpu":
-            cuda = Device("cuda", device.index)
-            yield from (Rung(PLAIN, cuda, precision) for precision in precisions)
+            if backend == PLAIN or cuda_starts():
+                cuda = Device("cuda", device.index)
+                yield from (Rung(PLAIN, cuda, precision) for precision in precisions)
             yield Rung(PLAIN, Device("cpu"), component.precision)
         yield from (Rung(PLAIN, Device("cpu"), precision) for precision in precisions)
 

@@ -117,11 +117,11 @@ def test_a_cuda_provider_that_does_not_start_means_the_cpu(
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(ort, "InferenceSession", OnTheCpu)
     monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
-    device._cuda_starts.cache_clear()
+    device.cuda_starts.cache_clear()
     try:
         assert choose_device("auto").kind == "cpu"
     finally:
-        device._cuda_starts.cache_clear()
+        device.cuda_starts.cache_clear()
 
 
 def test_runs_on_cuda_as_on_the_cpu(graph: Path) -> None:
