@@ -132,9 +132,14 @@ def run(
                 continue
             if name not in shapes:
                 continue
-            for group in groups(gpus, precision, asked.together):
+            todo = groups(gpus, precision, asked.together)
+            while todo:
+                group = todo.pop(0)
                 with held(asked.lock), tempfile.TemporaryDirectory(dir=asked.temporary) as place:
                     made = measure(bundle, name, precision, group, shapes[name], Path(place))
+                if len(group) > 1 and made["result"] == "refused":  # by which of them?
+                    todo = [(gpu,) for gpu in group] + todo
+                    continue
                 if len(group) > 1:
                     made["together"] = list(group)
                 for gpu in group:

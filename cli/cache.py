@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -128,7 +129,8 @@ def _verify(cache: EngineCache, entries: Sequence[Entry], arguments: argparse.Na
     asked = {entry.digest for entry in entries}
     broken = [entry for entry in cache.verify() if entry.digest in asked]
     bad = {entry.digest for entry in broken}
-    whole = [entry for entry in entries if entry.digest not in bad]
+    there = [entry for entry in entries if os.path.lexists(entry.path)]  # not a record alone
+    whole = [entry for entry in there if entry.digest not in bad]
     facts = {
         "folder": str(cache.folder),
         "whole": [_facts(entry) for entry in whole],
@@ -137,7 +139,7 @@ def _verify(cache: EngineCache, entries: Sequence[Entry], arguments: argparse.Na
     if broken:
         words = "; ".join(f"{entry.name} {entry.problem}" for entry in broken)
         raise EngineError(
-            f"{len(broken)} of {len(entries)} engines are not whole, and are built again when "
+            f"{len(broken)} of {len(there)} engines are not whole, and are built again when "
             f"they are needed: {words}",
             facts,
         )

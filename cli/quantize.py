@@ -133,7 +133,7 @@ def check(
     """
     if precision not in PRECISIONS:
         raise SettingsError(
-            f"--precision {precision} is not known: it is one of {', '.join(PRECISIONS)}"
+            f"precision {precision} is not known: use one of {', '.join(PRECISIONS)}"
         )
     if weights_only and photos:
         raise SettingsError("--weights-only needs no --photo: leave one of them out")
@@ -141,8 +141,8 @@ def check(
         raise SettingsError("--weights-only and --activations exclude each other")
     if activations and precision != "nvfp4":
         raise SettingsError(
-            "--activations is for --precision nvfp4: int8 and fp8 quantise activations anyway,"
-            f" {precision} never does"
+            "--activations is for --precision nvfp4: int8 and fp8 quantise activations anyway, the"
+            " others never do"
         )
     for photo in photos:
         if not Path(photo).is_file():

@@ -51,6 +51,7 @@ class TrtEngine:
         self._shapes: dict[str, Shape] = {}
         self._current: _Bound | None = None
         self._placed = -1
+        self._needs = 0  # bytes of activations, for these shapes
         self._io: tuple[Mapping[str, Shape], dict[str, Buffer], Launch] | None = None
         self._held = ExitStack()
         self._arena = arena or Arena(cuda)
@@ -195,12 +196,14 @@ class TrtEngine:
             if tensor.is_input:
                 tensor.check(self._path.name, shapes[tensor.name])
         if self._shapes != shapes:
+            self._shapes = {}  # until all is settled
             for name, shape in shapes.items():
                 if not self._context.set_input_shape(name, shape):
                     raise failure(f"{self._path.name} refused {name}", self._log, "use the CPU")
-            self._shapes = dict(shapes)
             self._current, self._placed = None, -1  # both are for the shapes before
-            self._arena.reserve(int(self._context.update_device_memory_size_for_shapes()))
+            self._needs = int(self._context.update_device_memory_size_for_shapes())
+            self._arena.reserve(self._needs)
+            self._shapes = dict(shapes)
         made = {}
         for tensor in self._tensors:
             if not tensor.is_input:
@@ -220,8 +223,10 @@ class TrtEngine:
                 if not self._context.set_tensor_address(name, address):
                     raise failure(f"{self._path.name} refused {name}", self._log, "use the CPU")
             self._current = bound
-        if self._placed != self._arena.version and self._arena.nbytes:
-            self._context.set_device_memory(self._arena.address, self._arena.nbytes)
+        if self._placed != self._arena.version:
+            self._arena.reserve(self._needs)  # another may have given it back, or made it smaller
+            if self._arena.nbytes:
+                self._context.set_device_memory(self._arena.address, self._arena.nbytes)
             self._placed = self._arena.version
         if not self._context.execute_async_v3(self._cuda.stream):
             raise failure(
@@ -234,10 +239,15 @@ class TrtEngine:
         made = self._set_shapes(shapes)
         inputs: dict[str, Buffer] = {}
         outputs: dict[str, Buffer] = {}
-        for tensor in self._tensors:
-            place, sizes = (inputs, shapes) if tensor.is_input else (outputs, made)
-            place[tensor.name] = self.allocate(sizes[tensor.name], tensor.stored)
-        return {**inputs, **outputs}, self.bind(inputs, outputs)
+        with ExitStack() as held:  # given back where memory runs out half way
+            for tensor in self._tensors:
+                place, sizes = (inputs, shapes) if tensor.is_input else (outputs, made)
+                buffer = self.allocate(sizes[tensor.name], tensor.stored)
+                held.callback(buffer.free)
+                place[tensor.name] = buffer
+            launch = self.bind(inputs, outputs)
+            held.pop_all()
+        return {**inputs, **outputs}, launch
 
     def _drop_io(self) -> None:
         if self._io is not None:

@@ -107,7 +107,10 @@ class JitCache:
         cache, self._cache = self._cache, None
         if cache is None or self._path is None:
             return
-        data = bytes(memoryview(cache.serialize()))
+        kept = cache.serialize()
+        if kept is None:  # the library could not
+            return
+        data = bytes(memoryview(kept))
         if len(data) == self._size:
             return
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")

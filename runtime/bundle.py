@@ -289,6 +289,9 @@ def _parse(folder: Path, path: Path, manifest: Any) -> Bundle:
 
 
 def _component(name: str, entry: Mapping[str, Any]) -> Component:
+    variants = entry.get("variants", {})
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise TypeError(f"components.{name}.variants must be an object of objects")
     return Component(
         name=name,
         graph=_data_file(entry),
@@ -299,7 +302,7 @@ def _component(name: str, entry: Mapping[str, Any]) -> Component:
         source=str(entry.get("source", "")),
         variants={
             str(precision): _component(name, {"precision": precision, **variant})
-            for precision, variant in entry.get("variants", {}).items()
+            for precision, variant in variants.items()
         },
     )
 

@@ -110,7 +110,7 @@ def latent_film(
 
     Nothing is run before the first frame is asked for. The first frame is the photo itself.
     """
-    model = Model(bundle, family, placement=place.placement)
+    model = Model(bundle, family, placement=place.placement, place=place)
     with stages.stage("frame"):
         shot = frame_photo(photo, aspect=settings.aspect, height=settings.height)
     planned = plan_film(model, settings, (shot.width, shot.height))

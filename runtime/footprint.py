@@ -54,17 +54,17 @@ def figures_of(bundle: Bundle, component: Component, graph: Graph) -> Mapping[st
     if component.precision != own:
         entry = entry.get("variants", {}).get(component.precision, {})
     memory = entry.get("memory") or {}
-    found = memory.get(graph) or memory.get("main")
-    if found is None:
-        return None
     try:
+        found = memory.get(graph) or memory.get("main")
+        if found is None:
+            return None
         names = len(found["sizes"])
         good = all(len(term) == names + 1 for peak in found["peaks"] for term in peak)
         if not good or not found["peaks"]:
             raise ValueError("peaks")
         [float(number) for peak in found["peaks"] for term in peak for number in term]
         int(found["weights"]), int(found["folded"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(
             f"{bundle.folder / MANIFEST}: components.{component.name}.memory is broken ({error}): "
             "export the model again"

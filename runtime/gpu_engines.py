@@ -49,6 +49,8 @@ class GpuEngines:
         build: Callable[..., Any] = build_engine,
     ) -> None:
         self._index, self._cache, self._machine = index, cache, machine
+        self._alone: EngineCache | None = None
+        """For this render alone, where the cache cannot be written in."""
         self._open_device, self._load, self._build = open_device, load, build
         self._cuda: Cuda | None = None
         self._arena: Arena | None = None
@@ -85,8 +87,8 @@ class GpuEngines:
         def beside(graph: Path, sizes: Mapping[str, Shape]) -> Path:
             return self._find(_order_graph(graph, sizes, architecture, kind, gpu), stages)
 
-        assert self._cache is not None  # it has just given the path
-        with self._cache.using(path):
+        lender = next(c for c in (self._cache, self._alone) if c and c.folder == path.parent)
+        with lender.using(path):
             engine = TrtEngine(
                 path,
                 library,
@@ -104,8 +106,15 @@ class GpuEngines:
         arena, cuda, self._arena, self._cuda = self._arena, self._cuda, None, None
         if arena is not None and cuda is not None:
             self._look(cuda)
-            arena.close()
-            cuda.close()
+            for part in (arena, cuda):
+                with suppress(EngineError):  # a device that is gone holds nothing
+                    part.close()
+
+    def spare(self) -> None:
+        """Give back the room for activations, which the next engine that runs takes again."""
+        if self._arena is not None:
+            with suppress(EngineError):
+                self._arena.close()
 
     def _look(self, cuda: Cuda) -> None:
         """See how much of the device is taken; activations lie in the arena until it is closed."""
@@ -140,11 +149,15 @@ class GpuEngines:
         try:
             cache = self._cache = self._cache or EngineCache()
             found = covering(cache, order.key, on_note=stages.note)
-            return found or cache.get(order.key, self._builder(order, stages), on_note=stages.note)
+            if found is not None:
+                return found
+            if self._alone is None:
+                return cache.get(order.key, self._builder(order, stages), on_note=stages.note)
         except OutputError as error:
-            stages.note(f"{error}; the engine is built for this render alone")
-            self._cache = EngineCache.temporary()
-            return self._cache.get(order.key, self._builder(order, stages), on_note=stages.note)
+            if self._alone is None:
+                stages.note(f"{error}; the engine is built for this render alone")
+                self._alone = EngineCache.temporary()
+        return self._alone.get(order.key, self._builder(order, stages), on_note=stages.note)
 
     def _builder(self, order: EngineOrder, stages: Stages) -> Callable[[Path], None]:
         def told(progress: BuildProgress) -> None:

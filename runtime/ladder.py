@@ -8,6 +8,7 @@ memory, then less memory may do; anything else (no driver, a refused engine), th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -145,11 +146,16 @@ class Sturdy:
         if not self._kept:
             self.end()
 
-    def end(self) -> None:
-        """Free what the network holds, kept or not."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+    def end(self) -> bool:
+        """Free what the network holds, kept or not; returns whether it held anything.
+
+        What a device says that is gone, when its memory is given back, stops no way down.
+        """
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with suppress(EngineError):
+                engine.close()
+        return engine is not None
 
     def __enter__(self) -> Sturdy:
         return self

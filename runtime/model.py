@@ -78,11 +78,13 @@ class Model:
         family: LatentFamily,
         device: Device | str = "auto",
         placement: Placement | None = None,
+        *,
+        place: Place | None = None,
     ) -> None:
         self.bundle = bundle
         self.family = family
         self.placement = placement or Placement(device)
-        self._place = Place(bundle, self.placement)
+        self._place = place or Place(bundle, self.placement)
 
     def close(self) -> None:
         """Free what is kept open; it opens again when frames are asked for."""

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from ..engines.device import Device, choose_device, cuda_starts
 from ..engines.engine import Engine
+from ..engines.libraries import find_library
 from .bundle import Bundle, Component
 from .ladder import Rung, Sturdy, Ways
 from .placement import Placement
+from .shapes import ShapeSet, component_shapes
 from .stages import Stages
 
 if TYPE_CHECKING:
@@ -45,19 +47,26 @@ class Opener:
         placement: Placement,
         *,
         open_built: OpenBuilt,
+        spare: Callable[[], None] = lambda: None,
     ) -> None:
         self._bundle, self._placement, self._open_built = bundle, placement, open_built
+        self._spare = spare
+        """Gives back what engines of TensorRT take again when they run."""
         self._ways = Ways()
         self._kept: dict[str, Sturdy] = {}
         self._plan: RenderPlan | None = None
+        self._sizes: dict[str, list[ShapeSet]] | None = None
         self._spot: Spot | None = None
         self._stages = Stages()
 
     def begin(self, plan: RenderPlan | None, spot: Spot, stages: Stages) -> None:
         """Follow a plan from now on, at a spot, and tell what happens to these stages."""
-        if plan != self._plan:
+        told = plan is not None and plan.plan is not None
+        sizes = component_shapes(self._bundle, plan.plan) if plan and told else None
+        # Two films may take the same memory in other sizes: 16:9 and 9:16.
+        if plan != self._plan or sizes != self._sizes:
             self.close()  # what is kept was opened for other sizes
-        self._plan, self._spot, self._stages = plan, spot, stages
+        self._plan, self._sizes, self._spot, self._stages = plan, sizes, spot, stages
 
     def __call__(self, name: str, /, *, device: Device | str, threads: int | None) -> Engine:
         """Open a component.
@@ -76,7 +85,7 @@ class Opener:
             lambda rung: self._open(name, rung, threads),
             on_note=self._note,
             ways=self._ways,
-            relieve=self.close,
+            relieve=lambda: self._relieve(name),
             strict=self._placement.strict,
             shrinks=name in SHRINK,
             kept=kept,
@@ -100,14 +109,21 @@ class Opener:
             engine.end()
         return bool(kept)
 
+    def _relieve(self, name: str) -> bool:
+        """Free what others hold that are kept, which open again when they are run."""
+        freed = [other.end() for key, other in self._kept.items() if key != name]
+        self._spare()
+        return any(freed)
+
     def _all_rungs(self, name: str, device: Device) -> Iterator[Rung]:
         component, placed = self._bundle.component(name), self._placed(name)
         first = placed.precision if placed else preferred(component, self._placement.precision)
         backend = placed.backend if placed else self._spot.backend if self._spot else PLAIN
         precisions = [first, *(p for p in below(first) if p in component.precisions)]
+        buildable = [p for p in precisions if p == first or self._builds(backend, p)]
         streamed = placed is not None and placed.residency == "streamed"
         if backend in BUILT:
-            for precision in precisions:
+            for precision in buildable:
                 if precision != first or not streamed:
                     yield Rung(backend, device, precision)
                 yield Rung(backend, device, precision, streamed=True)
@@ -119,6 +135,14 @@ class Opener:
                 yield from (Rung(PLAIN, cuda, precision) for precision in precisions)
             yield Rung(PLAIN, Device("cpu"), component.precision)
         yield from (Rung(PLAIN, Device("cpu"), precision) for precision in precisions)
+
+    def _builds(self, backend: str, precision: str) -> bool:
+        """Whether engines in a precision can be built for the GPU; True where that is not known."""
+        gpu = self._spot.gpu if self._spot else None
+        if gpu is None or backend not in BUILT:
+            return True
+        library = find_library("rtx" if backend == "tensorrt-rtx" else "tensorrt")
+        return precision in gpu.precisions and precision not in library.refuses.get(gpu.name, {})
 
     def _placed(self, name: str) -> Placed | None:
         if self._plan is None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engines.architectures import PRECISIONS
 from ..engines.device import Device, choose_device
 from ..engines.engine import Engine
 from ..engines.errors import DeviceMemoryError, EngineError, MissingPackageError
@@ -71,6 +72,11 @@ def find_spot(placement: Placement, *, small: bool = False) -> Spot:
         if index >= len(machine.gpus):
             problem = machine.driver.problem or f"there is no NVIDIA GPU {index} in this machine"
             raise EngineError(f"{problem} (`reverie doctor` tells more)")
+        if gpu is None:
+            raise EngineError(
+                f"no engine is built for {machine.gpus[index].name}: use --backend onnxruntime "
+                "(`reverie doctor` tells more)"
+            )
         return Spot(Device("rtx" if backend not in BUILT else "cuda", index), backend, gpu, machine)
     if backend == "auto" and gpu is not None and not small and engines_run(gpu):
         name = "tensorrt-rtx" if gpu.library == "rtx" else "tensorrt"
@@ -106,7 +112,7 @@ class Place:
         self._plan: Any = None
         self.device_peak = 0
         """Bytes of a GPU's memory that engines of TensorRT took at most, as far as was seen."""
-        self._opener = Opener(bundle, placement, open_built=self._open_built)
+        self._opener = Opener(bundle, placement, open_built=self._open_built, spare=self._spare)
 
     @property
     def spot(self) -> Spot:
@@ -135,7 +141,7 @@ class Place:
             EngineError: the device is not there.
             BundleError: the manifest's figures are broken.
         """
-        from .planner import plan_render
+        from .planner import memory_of, plan_render
 
         if not tells_shapes(self.bundle):
             return None
@@ -143,6 +149,9 @@ class Place:
         memory = asked.memory
         if memory is None and spot.gpu is None:
             memory = available_memory()
+        elif memory is None and spot.machine and spot.device.index < len(spot.machine.gpus):
+            own = spot.machine.gpus[spot.device.index]  # others may be like it, and be full
+            memory = memory_of(spot.machine, own)
         return plan_render(
             self.bundle,
             plan,
@@ -163,9 +172,14 @@ class Place:
         """
         if self.bundle.opener is not None:  # somebody else opens its networks
             return Placed(self.bundle, plan, None)
+        absent = self._absent()
+        if absent and self.placement.strict:
+            raise EngineError(absent)
         spot, made = self.spot, self.plan(plan, film=film)
         if self._missed:
             stages.note(self._missed)
+        if absent:
+            stages.note(absent)
         if made is not None and not made.fits:
             if self.placement.strict:
                 raise DeviceMemoryError(made.verdict)
@@ -173,6 +187,15 @@ class Place:
         self._plan = plan = plan if made is None else made.plan
         self._opener.begin(made, spot, stages)
         return Placed(replace(self.bundle, opener=self._opener), plan, made)
+
+    def _absent(self) -> str:
+        """Say that no network is there in the precision that was asked for, "" where one is."""
+        asked, components = self.placement.precision, self.bundle.components.values()
+        there = {precision for one in components for precision in one.precisions}
+        if asked == "auto" or asked in there:
+            return ""
+        made = f" (`reverie quantize` makes {asked})" if asked in PRECISIONS else ""
+        return f"{self.bundle.name} has no network in {asked}, only in {', '.join(sorted(there))}{made}"
 
     def close(self) -> None:
         """Free what is kept open; a second call does nothing."""
@@ -182,12 +205,18 @@ class Place:
             self.device_peak = max(self.device_peak, self._gpu_engines.peak)
             self._gpu_engines = None
 
+    def _spare(self) -> None:
+        if self._gpu_engines is not None:
+            self._gpu_engines.spare()
+
     def _open_built(self, bundle: Bundle, name: str, rung: Rung, stages: Stages) -> Engine:
         from .gpu_engines import GpuEngines
 
         if self._gpu_engines is None:
             self._gpu_engines = GpuEngines(rung.device.index, machine=self.spot.machine)
         shapes = component_shapes(bundle, self._plan)
+        if name not in shapes:
+            raise EngineError(f"{name} is run with sizes that its family does not tell")
         return self._gpu_engines.open(bundle, name, rung, shapes[name], stages)
 
 

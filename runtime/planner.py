@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from ..engines.architectures import Architecture
-from ..engines.machine import Machine
+from ..engines.machine import Gpu, Machine
 from ..engines.plan import Choice, Chosen, Residency, Stretch, Weights, choose
 from ..engines.sizes import size_text
 from .bundle import Bundle
@@ -176,12 +176,15 @@ def _memory_of(machine: Machine | None, gpu: Architecture | None) -> int | None:
         return None
     if gpu is None:
         return machine.available_bytes
-    for one in machine.gpus:
-        if one.architecture == gpu:
-            if one.unified:
-                return machine.available_bytes
-            return one.memory_bytes if one.free_bytes is None else one.free_bytes
-    return None
+    own = next((one for one in machine.gpus if one.architecture == gpu), None)
+    return None if own is None else memory_of(machine, own)
+
+
+def memory_of(machine: Machine, gpu: Gpu) -> int:
+    """Return the memory that a GPU of a machine has for a render."""
+    if gpu.unified:
+        return machine.available_bytes
+    return gpu.memory_bytes if gpu.free_bytes is None else gpu.free_bytes
 
 
 def _host(bundle: Bundle, plan: Any, film: tuple[int, int] | None) -> int:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..engines.engine import Array as AnyArray
 from ..engines.engine import Buffer, Engine, Resident, Shape
-from ..engines.errors import DeviceMemoryError, EngineError
+from ..engines.errors import DeviceMemoryError, EngineError, OutputError
 from .denoise import not_finite
 from .ladder import Sturdy
 from .schedule import Schedule
@@ -173,7 +173,7 @@ def walk_or(
 
     A `Sturdy` engine steps down where the device fails, and the loop begins again. host: the same
     loop through `Engine.run`, taken too where the small graphs cannot be opened on the device, of
-    which on_note is told. on_step: told how many steps of the walk are done.
+    which on_note is told; a strict engine refuses. on_step: told how many steps are done.
 
     Raises:
         EngineError: the device failed, or the latents are not finite; says at which step.
@@ -183,6 +183,8 @@ def walk_or(
         try:
             latents, broken = take(walk, resident, on_step)
         except _Alone as error:
+            if isinstance(engine, Sturdy) and engine.strict:
+                raise
             on_note(f"latents go through the processor's memory at each step: {error}")
             break
         except EngineError as error:
@@ -309,7 +311,7 @@ class _Loop:
             engine = self.engine.beside(GRAPHS / graph, shapes)
         except DeviceMemoryError:
             raise
-        except EngineError as error:
+        except (EngineError, OutputError) as error:  # OutputError: nowhere to build it
             raise _Alone(str(error)) from error
         self._held.callback(engine.close)
         return engine.bind(inputs, outputs)

@@ -112,6 +112,18 @@ def test_verify_says_which_are_not_whole(
     assert path.exists()
 
 
+def test_a_record_alone_is_no_whole_engine(
+    cache: EngineCache, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cache.folder / f"{key('b').digest()}.engine").unlink()
+    assert main(["cache", "verify"]) == 0
+    out = capsys.readouterr().out
+    assert "2 engines, all are whole" in out
+    assert "toy-b" not in out
+    assert main(["cache", "verify", "--json"]) == 0
+    assert [entry["name"] for entry in told(capsys)["whole"]] == ["toy-a", "toy-c"]
+
+
 @pytest.mark.parametrize("words", [[], ["--all"], ["all"], ["--older-than", "0s"]])
 def test_clear_all(
     cache: EngineCache, words: list[str], capsys: pytest.CaptureFixture[str]

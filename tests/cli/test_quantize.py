@@ -113,13 +113,18 @@ def test_stopped_by_hand(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--precision", "int5"], 2, "fp16, bf16, fp8, int8, int4, nvfp4"),
+        (
+            ["--precision", "int5"],
+            2,
+            "precision int5 is not known: use one of fp16, bf16, fp8, int8",
+        ),
         ([], 2, "--precision"),
         (["--precision", "int4", "--component", "ear"], 2, "no component 'ear'"),
         (["--precision", "int4", "--component", "depth"], 2, "nothing to make in int4"),
         (["--precision", "int8", "--photo", "nowhere.jpg"], 2, "nowhere.jpg"),
         (["--precision", "int8", "--weights-only", "--photo", "bundle.json"], 2, "leave one"),
         (["--precision", "int4", "--activations"], 2, "nvfp4"),
+        (["--precision", "int8", "--activations"], 2, "quantise activations anyway, the others"),
         (["--precision", "nvfp4", "--activations", "--weights-only"], 2, "exclude each other"),
     ],
 )

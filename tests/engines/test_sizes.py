@@ -24,7 +24,8 @@ def test_amounts_are_read(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "GB", "-6GB", "6 GB GB", "6XB", "0", "0GB", "1e9", "nan", "6,5GB", "9" * 18 + "TB"]
+    "text",
+    ["", "GB", "-6GB", "6 GB GB", "6XB", "0", "0GB", "1e9", "nan", "6,5GB", "9" * 18 + "TB", "8"],
 )
 def test_others_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(SettingsError, match=r"--memory .* cannot be used: give an amount") as told:

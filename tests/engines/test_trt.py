@@ -218,6 +218,37 @@ def test_one_arena_is_as_large_as_the_largest_needs(
     assert arena.address == 0
 
 
+def test_room_that_another_gave_back_is_taken_again(opened: Any, cuda: FakeCuda) -> None:
+    arena = Arena(cuda)
+    with opened(activations=100, options={"arena": arena}) as engine:
+        first = engine.run(given())
+        arena.close()
+        assert np.array_equal(engine.run(given())["y"], first["y"])
+        arena.close()
+        arena.reserve(8)
+        assert np.array_equal(engine.run(given())["y"], first["y"])
+    arena.close()
+
+
+def test_what_did_not_fit_at_first_is_not_taken_for_settled(opened: Any, cuda: FakeCuda) -> None:
+    with opened(activations=100) as engine:
+        cuda.limit = 1100
+        for _ in range(2):
+            with pytest.raises(DeviceMemoryError):
+                engine.run(given())
+        cuda.limit = 2**40
+        engine.run(given())
+
+
+def test_tensors_that_fit_half_are_given_back(opened: Any, cuda: FakeCuda) -> None:
+    with opened() as engine:
+        before = cuda.used
+        cuda.limit = before + 200
+        with pytest.raises(DeviceMemoryError):
+            engine.run(given(rows=8))
+        assert cuda.used == before
+
+
 def test_an_arena_grows_without_holding_old_and_new(cuda: FakeCuda) -> None:
     arena = Arena(cuda)
     arena.reserve(100)

@@ -50,6 +50,13 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
+@pytest.mark.parametrize("variants", [[], "int8", 5, None, {"int8": 5}])
+def test_variants_of_a_wrong_type_are_told(toy_bundle: Path, variants: Any) -> None:
+    edit(toy_bundle, lambda m: m["components"]["maps"].update(variants=variants))
+    with pytest.raises(BundleError, match=r"components\.maps\.variants must be an object"):
+        load_bundle(toy_bundle)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "\x00", "[]", "null", '{"format": 2}', '{"format": 1}', "[" * 100_000]
 )

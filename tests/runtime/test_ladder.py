@@ -186,3 +186,17 @@ def test_a_broken_bundle_is_no_reason_to_try_elsewhere() -> None:
     with pytest.raises(BundleError):
         machine.sturdy()
     assert machine.opened == [RTX]
+
+
+def test_a_device_that_cannot_even_give_back_is_left_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(running={RTX: EngineError("an illegal address was met")})
+    engine = machine.sturdy()
+
+    def gone() -> None:
+        raise EngineError("the device is gone")
+
+    monkeypatch.setattr(machine.engines[0], "close", gone)
+    assert run(engine) == 2
+    assert engine.rung == ORT
+    assert engine.end()
+    assert not engine.end()

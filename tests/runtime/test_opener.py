@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from reverie.engines.architectures import ARCHITECTURES
 from reverie.engines.device import Device
+from reverie.engines.errors import DeviceMemoryError
 from reverie.runtime import opener
 from reverie.runtime.bundle import Bundle, Component, DataFile
 from reverie.runtime.ladder import Sturdy
@@ -106,3 +108,103 @@ def test_what_is_kept_is_opened_once_and_freed_when_memory_is_short(
     second = made("denoiser", device="auto", threads=None)
     second.close()
     assert opened[3:] == ["denoiser", "closed"]
+
+
+class Counted:
+    """An engine that may be short of memory once."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+        log.append(f"open {name}")
+
+    def run(self, inputs: Any) -> dict[str, Any]:
+        if "short" in self.log:
+            self.log.remove("short")
+            raise DeviceMemoryError("out of memory")
+        return {}
+
+    def close(self) -> None:
+        self.log.append(f"close {self.name}")
+
+
+def two() -> Bundle:
+    decoder = replace(DENOISER, name="vae_encoder")
+    return replace(BUNDLE, components={"denoiser": DENOISER, "vae_encoder": decoder})
+
+
+def both(plan: Any = None) -> RenderPlan:
+    rows = [
+        Placed(name, "fp16", "kept", "tensorrt-rtx", "gpu", 1, 1)
+        for name in ("denoiser", "vae_encoder")
+    ]
+    return RenderPlan(tuple(rows), (), True, "", "sm86", None, 0, plan=plan)
+
+
+def test_a_kept_engine_that_runs_out_of_memory_is_still_closed_at_the_end() -> None:
+    log: list[str] = []
+    made = Opener(
+        two(),
+        Placement(),
+        open_built=lambda b, name, r, s: Counted(log, name),  # type: ignore[arg-type, return-value]
+        spare=lambda: log.append("spare"),
+    )
+    made.begin(both(), GPU, Stages())
+    engines = [made(name, device="auto", threads=None) for name in ("denoiser", "vae_encoder")]
+    log[:] = ["short"]
+    engines[0].run({})
+    assert log == ["close denoiser", "close vae_encoder", "spare", "open denoiser"]
+    assert made("denoiser", device="auto", threads=None) is engines[0]
+    assert made("vae_encoder", device="auto", threads=None) is engines[1]
+    engines[1].run({})
+    assert made.close()
+    assert sum(line.startswith("open") for line in log) == 2
+    assert sum(line.startswith("close") for line in log) == 4
+
+
+def test_nothing_else_kept_means_a_step_down() -> None:
+    log: list[str] = []
+    made = Opener(
+        BUNDLE,
+        Placement(),
+        open_built=lambda b, name, r, s: Counted(log, str(r)),  # type: ignore[arg-type, return-value]
+    )
+    made.begin(planned("kept"), GPU, Stages())
+    engine = made("denoiser", device="auto", threads=None)
+    log[:] = ["short"]
+    engine.run({})
+    assert log[-1] == "open fp16 on cuda:0 by tensorrt-rtx, weights streamed"
+    assert made.close()
+
+
+def test_what_is_kept_does_not_serve_other_sizes_of_the_same_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opener, "component_shapes", lambda bundle, plan: {"denoiser": [plan]})
+    log: list[str] = []
+    made = Opener(
+        BUNDLE,
+        Placement(),
+        open_built=lambda b, name, r, s: Counted(log, name),  # type: ignore[arg-type, return-value]
+    )
+    wide, tall = (replace(planned("kept"), plan={"x": size}) for size in ((9, 16), (16, 9)))
+    assert wide == tall
+    made.begin(wide, GPU, Stages())
+    made("denoiser", device="auto", threads=None)
+    made.begin(wide, GPU, Stages())
+    assert log == ["open denoiser"]
+    made.begin(tall, GPU, Stages())
+    assert log == ["open denoiser", "close denoiser"]
+
+
+def test_engines_are_not_tried_in_what_the_gpu_does_not_compute_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opener, "cuda_starts", lambda: False)
+    fp8 = Component("denoiser", FILE, precision="fp8")
+    more = replace(DENOISER, variants={"fp8": fp8, "int8": INT8, "int4": INT4})
+    made = Opener(replace(BUNDLE, components={"denoiser": more}), Placement(), open_built=None)  # type: ignore[arg-type]
+    for gpu, expected in (("sm86", ["fp16", "int8", "int4"]), ("sm75", ["fp16", "int8"])):
+        made.begin(planned("staged"), replace(GPU, gpu=ARCHITECTURES[gpu]), Stages())
+        rungs = made.rungs("denoiser", GPU.device)
+        found = [r.precision for r in rungs if r.backend == "tensorrt-rtx" and not r.streamed]
+        assert found == expected

@@ -274,13 +274,18 @@ def test_broken_figures_are_told(tiny_bundles: Any) -> None:
     bundle = load_bundle("ember")
     entry = bundle.manifest["components"]["maps"]
     for broken in (
+        5,
+        "figures",
+        [1],
+        {"main": 5},
         {"sizes": ["height"], "peaks": [[[1]]], "weights": 1, "folded": 0},
         {"sizes": [], "peaks": [], "weights": 1, "folded": 0},
         {"sizes": ["depth"], "peaks": [[[1.0, 1]]], "weights": 1, "folded": 0},
         {"sizes": [], "peaks": [[["x"]]], "weights": 1, "folded": 0},
         {},
     ):
-        memory = {"main": {**broken, "more": 1}}
+        told = isinstance(broken, dict) and "main" not in broken
+        memory = {"main": {**broken, "more": 1}} if told else broken
         components = {**bundle.manifest["components"], "maps": {**entry, "memory": memory}}
         wrong = replace(bundle, manifest={**bundle.manifest, "components": components})
         with pytest.raises(BundleError, match=r"components.maps.memory"):

@@ -13,7 +13,7 @@ import pytest
 from onnx import parser
 from reverie.engines.device import Device
 from reverie.engines.engine import Array, Engine, Launch, Resident, open_engine
-from reverie.engines.errors import DeviceMemoryError, EngineError, SettingsError
+from reverie.engines.errors import DeviceMemoryError, EngineError, OutputError, SettingsError
 from reverie.engines.ort import OrtEngine
 from reverie.engines.ort_bound import OrtBuffer
 from reverie.export.step_graphs import FOLDER, step_graphs
@@ -474,3 +474,58 @@ def test_tables_look_back_no_further_than_there_is() -> None:
     assert table.shift.tolist() == [0, 1, 2, 6, 4]
     assert table.keep.tolist() == [0, 2, 3, 4, 5]
     assert len(table.scalars) == resident.ROWS
+
+
+class _Lonely:
+    """An engine on a device where nothing can be opened beside it."""
+
+    device = Device("cuda")
+
+    def beside(self, *_: Any) -> Any:
+        raise OutputError("there is no room to build it in")
+
+    def close(self) -> None: ...
+
+
+def test_small_graphs_that_cannot_be_built_are_done_without() -> None:
+    loop = object.__new__(resident._Loop)
+    loop.engine, loop.buffers = _Lonely(), {}  # type: ignore[assignment]
+    with pytest.raises(resident._Alone, match="no room"):
+        loop._around("step_svd_before.onnx", (), ())
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_strict_engine_refuses_what_is_not_on_the_device(
+    monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
+    def alone(*_: Any) -> Any:
+        raise resident._Alone("refused")
+
+    monkeypatch.setattr(resident, "take", alone)
+    monkeypatch.setattr(resident, "residence", lambda engine: engine)
+    notes: list[str] = []
+    engine = Sturdy(
+        "denoiser",
+        [Rung("tensorrt-rtx", Device("cuda"), "fp16")],
+        lambda rung: _Lonely(),  # type: ignore[arg-type, return-value]
+        on_note=notes.append,
+        ways=Ways(),
+        strict=strict,
+    )
+
+    def walk() -> np.ndarray[Any, Any]:
+        return resident.walk_or(
+            engine,
+            lambda: None,
+            lambda: np.ones(1, np.float32),
+            int,
+            notes.append,  # type: ignore
+        )
+
+    if strict:
+        with pytest.raises(EngineError, match="refused"):
+            walk()
+        assert not notes
+    else:
+        assert walk() == 1
+        assert len(notes) == 1
