@@ -58,6 +58,7 @@ class TrtEngine:
         with ExitStack() as held:
             if arena is None:
                 held.callback(self._arena.close)
+            cuda.memory()  # makes this device the thread's own
             opened = open_file(path, library, weight_budget)
             self._log, self._streams = opened.log, opened.streams_weights
             self._runtime, self._engine = opened.runtime, opened.engine

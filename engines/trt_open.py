@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,8 @@ class JitCache:
         data = bytes(memoryview(kept))
         if len(data) == self._size:
             return
-        part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        # Named like a part of the cache, which sweeps what a killed process leaves.
+        part = self._path.with_name(f"{self._path.stem}.{secrets.token_hex(6)}.part")
         try:
             part.write_bytes(hashlib.sha256(data).digest() + data)
             part.replace(self._path)

@@ -174,7 +174,7 @@ class GpuEngines:
 def covering(
     cache: EngineCache, key: EngineKey, *, on_note: Callable[[str], None] | None = None
 ) -> Path | None:
-    """Return the engine of a key, or one that differs in taking in more sizes or more GPUs.
+    """Return the engine of a key, or one for more sizes or GPUs, or one that can stream besides.
 
     on_note: told when one of them is not whole.
     """
@@ -183,13 +183,21 @@ def covering(
         if (
             held is not None
             and entry.problem is None
-            and replace(held, profile=key.profile, device=key.device).digest() == key.digest()
+            and _but_for_sizes(held, key).digest() == key.digest()
             and set(key.device) <= set(held.device)
             and _takes_in(held, key)
             and (path := cache.find(held, on_note=on_note)) is not None
         ):
             return path
     return None
+
+
+def _but_for_sizes(held: EngineKey, key: EngineKey) -> EngineKey:
+    """A key with another's sizes and GPUs; one that may stream its weights need not."""
+    options = dict(held.options)
+    if options.get("weight_streaming"):
+        options["weight_streaming"] = key.options.get("weight_streaming", False)
+    return replace(held, profile=key.profile, device=key.device, options=options)
 
 
 def _takes_in(held: EngineKey, wanted: EngineKey) -> bool:

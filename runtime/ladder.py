@@ -2,7 +2,8 @@
 
 A component has rungs, best first. A `Sturdy` engine stands on one of them; when that fails, it says
 so, steps down, and runs the same inputs again. What lies below depends on the failure: out of
-memory, then less memory may do; anything else (no driver, a refused engine), then another backend.
+memory, then less memory may do; a graph that the library does not build, then another precision;
+anything else (no driver, an engine that does not open), then another backend.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
+from ..engines.build import Refused
 from ..engines.device import Device
 from ..engines.engine import Array, Engine, Port
 from ..engines.errors import DeviceMemoryError, EngineError, MissingPackageError, OutputError
@@ -181,14 +183,15 @@ class Sturdy:
         """Choose the next rung; False where there is none."""
         if self.strict:
             return False
-        short = isinstance(error, DeviceMemoryError)
-        self._ways.give_up(self.rung, error)
+        now, short = self.rung, isinstance(error, DeviceMemoryError)
+        self._ways.give_up(now, error)
         if short and self._relieve():
             self._on_note(f"{self.name}: {error}; freed what was kept, and tries again")
             return True
         for place in range(self._place + 1, len(self._rungs)):
             below = self._rungs[place]
-            if self._ways.works(below) and (short or below.way != self.rung.way):
+            other = isinstance(error, Refused) and below.precision != now.precision
+            if self._ways.works(below) and (short or other or below.way != now.way):
                 self._place = place
                 self._on_note(f"{self.name}: {error}; goes on as {below}")
                 return True

@@ -27,7 +27,7 @@ from .photo import MIN_SIDE, load_photo
 from .placement import Placement
 from .placing import Place, Placed
 from .settings import shown
-from .stages import Stages
+from .stages import OnNote, Stages
 from .table import check_steps
 from .take import LatentFamily, Plan, find_family, gives_frames
 
@@ -113,6 +113,7 @@ class Model:
         guidance: float | None = None,
         seed: int = 0,
         noise: Mapping[str, NDArray[np.float32]] | None = None,
+        on_note: OnNote | None = None,
         **family_settings: Any,
     ) -> Iterator[Pixels]:
         """Yield frames, uint8 RGB (H, W, 3), drawn as they are asked for; None is the bundle's own.
@@ -128,6 +129,7 @@ class Model:
             noise: float32 arrays in place of what is drawn, by name; `noise_shapes` lists them.
                 What it lists for a size alone may be given whatever the other settings: names that
                 they leave undrawn are passed over, as are rows beyond the last step.
+            on_note: called with a line when something goes otherwise than planned.
             family_settings: the family's own, under the reference's names.
 
         Raises:
@@ -156,7 +158,7 @@ class Model:
             prompt=prompt,
             negative_prompt=negative_prompt,
             noise=drawn,
-            stages=Stages(),
+            stages=Stages(on_note=on_note),
         )
 
     def plan(

@@ -195,7 +195,8 @@ class Place:
         if asked == "auto" or asked in there:
             return ""
         made = f" (`reverie quantize` makes {asked})" if asked in PRECISIONS else ""
-        return f"{self.bundle.name} has no network in {asked}, only in {', '.join(sorted(there))}{made}"
+        others = ", ".join(sorted(there))
+        return f"{self.bundle.name} has no network in {asked}, only in {others}{made}"
 
     def close(self) -> None:
         """Free what is kept open; a second call does nothing."""

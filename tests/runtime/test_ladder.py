@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+from reverie.engines.build import Refused
 from reverie.engines.device import Device
 from reverie.engines.engine import Array, Port
 from reverie.engines.errors import (
@@ -200,3 +201,10 @@ def test_a_device_that_cannot_even_give_back_is_left_too(monkeypatch: pytest.Mon
     assert engine.rung == ORT
     assert engine.end()
     assert not engine.end()
+
+
+def test_a_graph_that_is_not_built_is_tried_in_another_precision_first() -> None:
+    machine = Machine(opening={RTX: Refused("fp16 cannot be built")})
+    engine = machine.sturdy()
+    assert machine.opened == [RTX, INT8]
+    assert engine.rung == INT8

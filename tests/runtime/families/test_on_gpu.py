@@ -203,3 +203,20 @@ def test_the_memory_that_was_seen_is_told(bundle: Bundle, workshop: Workshop) ->
     film(bundle, place)
     assert 1000 <= place.device_peak <= workshop.cuda.peak
     assert json.dumps(place.device_peak)
+
+
+def test_an_engine_that_can_stream_its_weights_does_for_a_render_that_need_not(
+    bundle: Bundle, workshop: Workshop
+) -> None:
+    plan = Model(bundle, svd, "cpu").plan(**ASKED)
+    shapes = component_shapes(bundle, plan)["denoiser"]
+    plain, streams = (
+        order_engine(bundle, "denoiser", "fp16", shapes, SM86, weight_streaming=able)
+        for able in (False, True)
+    )
+    write = lambda out: write_engine(out, plain.request.graph) and None  # noqa: E731
+    path = workshop.cache.get(streams.key, write)
+    assert covering(workshop.cache, plain.key) == path
+    workshop.cache.clear()
+    workshop.cache.get(plain.key, write)
+    assert covering(workshop.cache, streams.key) is None
