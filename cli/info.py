@@ -124,7 +124,7 @@ def _print(facts: Mapping[str, Any]) -> None:
         if value:
             about.add_row("source" if name == "origin" else f"source {name}", _text(value))
     about.add_row("folder", _text(facts["path"]))
-    about.add_row("size", _size(facts["bytes"]))
+    about.add_row("size", file_size(facts["bytes"]))
     if facts["verified"]:
         about.add_row("files", "all are whole (sha256)")
     console.print(about)
@@ -142,8 +142,10 @@ def _print(facts: Mapping[str, Any]) -> None:
         networks.add_row(
             _text(name),
             _text(part["precision"]),
-            _size(part["bytes"]),
-            _text(", ".join(f"{name} {_size(size)}" for name, size in part["variants"].items())),
+            file_size(part["bytes"]),
+            _text(
+                ", ".join(f"{name} {file_size(size)}" for name, size in part["variants"].items())
+            ),
             "not measured" if error is None else f"{error:.1e}",
             _text(part["license"]),
             _text("; ".join(f"{what}: {why}" for what, why in part["kept_fp32"].items())),
@@ -177,7 +179,8 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _size(count: int) -> str:
+def file_size(count: int) -> str:
+    """Return bytes for a person, finer than `size_text`: "2.84 GB", "0.5 MB"."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

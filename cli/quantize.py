@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..engines.architectures import PRECISIONS
 from ..engines.errors import MissingPackageError, OutputError, SettingsError
 from ..runtime.memory import peak_memory
+from .info import file_size
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
@@ -275,7 +276,8 @@ def lines(facts: dict[str, Any]) -> list[str]:
         weights = row["error"].get("weights")
         worst = weights["worst"][0] if weights and weights["worst"] else None
         told.append(
-            f"{name}  {facts['precision']}, {_size(row['bytes_before'])} -> {_size(row['bytes'])}"
+            f"{name}  {facts['precision']}, "
+            f"{file_size(row['bytes_before'])} -> {file_size(row['bytes'])}"
             + (f", {layers}" if layers else "")
             + (f", {kept} kept" if kept else "")
             + (f", worst {worst['layer']} {worst['db']} dB" if worst else "")
@@ -302,7 +304,3 @@ def lines(facts: dict[str, Any]) -> list[str]:
 
 def _decibels(value: float | None) -> str:
     return "no difference," if value is None else f"{value:.1f} dB"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -9,6 +9,8 @@ from .errors import SettingsError
 
 PRECISIONS = ("fp16", "bf16", "fp8", "int8", "int4", "nvfp4")
 """Every precision that engines are built in; fp32 is for processors."""
+LARGEST_FIRST = ("fp16", "bf16", "fp8", "int8", "nvfp4", "int4")
+"""The same by the memory that weights take, of two alike the one of less error first."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import EngineError
 from .refusal import reason
+from .trt_log import make_log
 
 Shape = tuple[int, ...]
 Profile = Mapping[str, tuple[Shape, Shape, Shape]]
@@ -49,7 +50,7 @@ def build(module: Any, plan: Plan, write: Callable[[bytes], int], told: Told) ->
         EngineError: the graph cannot be read, or the shapes are not those of its inputs.
         OSError: whatever `write` raised.
     """
-    log = _logger(module)
+    log = make_log(module)
     name = plan.graph.name
     told("read", "", 0, 0)
     builder = module.Builder(log)
@@ -159,22 +160,6 @@ def _check(plan: Plan, name: str, shape: Shape) -> None:
                 f"{plan.graph.name}: axis {axis} of input {name!r} cannot be {low} to {high}"
                 + (f": it is always {fixed}" if fixed != -1 else "")
             )
-
-
-def _logger(module: Any) -> Any:
-    class Log(module.ILogger):  # type: ignore[misc]
-        """Keeps what goes wrong."""
-
-        def __init__(self) -> None:
-            module.ILogger.__init__(self)
-            self.errors: list[str] = []
-            """Every line at the level of an error or above."""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= module.ILogger.ERROR:
-                self.errors.append(str(message))
-
-    return Log()
 
 
 def _monitor(module: Any, told: Told) -> Any:

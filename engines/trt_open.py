@@ -16,6 +16,7 @@ from typing import Any
 
 from .errors import DeviceMemoryError, EngineError
 from .refusal import reason
+from .trt_log import make_log
 
 _AGAIN = "`reverie build` makes it again for this one"
 _INVALID = {
@@ -52,7 +53,7 @@ def open_file(path: Path, library: Any, weight_budget: int | None) -> Opened:
         EngineError: it cannot run here; says why and what to do, in one line.
         DeviceMemoryError: the device has not the memory.
     """
-    log = _logger(library)
+    log = make_log(library)
     runtime = library.Runtime(log)
     with _mapped(path) as data:
         _check(path, library, runtime, data, log)
@@ -172,18 +173,3 @@ def _mapped(path: Path) -> Iterator[Any]:
         raise EngineError(f"{path} cannot be read ({error}): {_AGAIN}") from error
     with data:
         yield data
-
-
-def _logger(library: Any) -> Any:
-    class Log(library.ILogger):  # type: ignore[misc]
-        """Keeps what goes wrong."""
-
-        def __init__(self) -> None:
-            library.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity <= library.ILogger.ERROR:
-                self.errors.append(str(message))
-
-    return Log()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..engines.architectures import Architecture
+from ..engines.architectures import LARGEST_FIRST, Architecture
 from ..engines.errors import SettingsError
 from ..engines.libraries import find_library
 from ..engines.plan import Cut, Stretch, Weights
 from .bundle import Bundle
 from .footprint import Graph, Taken, taken
+from .placement import LIBRARIES, built_by
 from .shapes import Phase as ShapesPhase
 from .shapes import component_shapes, phases, telling
 
@@ -23,8 +24,6 @@ CONTEXT = 450_000_000
 """What a CUDA context with its libraries takes on the device; a rough figure."""
 STREAMED_SHARE = 0.15
 """What of its weights TensorRT must hold to stream the rest; a rough figure."""
-_SMALLER = ("fp16", "bf16", "fp8", "int8", "nvfp4", "int4")
-"""Precisions in the order in which a processor would rather have them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Device:
                 )
             return cls("cpu", None, "onnxruntime", "cpu", True)
         if backend == "auto":
-            backend = "tensorrt-rtx" if gpu.library == "rtx" else "tensorrt"
+            backend = built_by(gpu)
         fused: Graph = "main" if backend == "onnxruntime" else "fused"
         return cls(gpu.name, gpu, backend, fused, gpu.unified)
 
@@ -60,10 +59,9 @@ class Device:
 
     def backend_for(self, precision: str) -> str:
         """What runs a precision: what a library does not build for a GPU, ONNX Runtime does."""
-        if self.gpu is None or not self.backend.startswith("tensorrt"):
+        if self.gpu is None or self.backend not in LIBRARIES:
             return self.backend
-        library = find_library("rtx" if self.backend == "tensorrt-rtx" else "tensorrt")
-        refused = library.refuses.get(self.gpu.name, {})
+        refused = find_library(LIBRARIES[self.backend]).refuses.get(self.gpu.name, {})
         return "onnxruntime" if precision in refused else self.backend
 
 
@@ -131,7 +129,7 @@ class Demand:
         there = component.precisions
         gpu = self.device.gpu
         if gpu is None:
-            order = [component.precision, *(p for p in _SMALLER if p in there)]
+            order = [component.precision, *(p for p in LARGEST_FIRST if p in there)]
         else:
             order = [p for p in gpu.precisions if p in there]
             halves = [p for p in order if p in ("fp16", "bf16")]
@@ -154,7 +152,7 @@ class Demand:
 
     def _weights(self, one: Taken, precision: str) -> Weights:
         least = one.least_weights
-        if self.device.gpu and self.device.backend_for(precision) in ("tensorrt-rtx", "tensorrt"):
+        if self.device.gpu and self.device.backend_for(precision) in LIBRARIES:
             least = int(one.weights * STREAMED_SHARE)
         return Weights(precision, one.weights, least)
 

@@ -20,17 +20,15 @@ from ..engines.cuda import Cuda, open_cuda
 from ..engines.cuda_memory import Arena
 from ..engines.engine import Engine, Shape
 from ..engines.errors import EngineError, OutputError
-from ..engines.libraries import Kind, find_library, load_library, need_library
+from ..engines.libraries import Kind, load_library, need_library
 from ..engines.machine import Gpu, Machine, describe_machine
 from ..engines.trt import TrtEngine
 from .bundle import Bundle, hash_file
 from .ladder import Rung
-from .orders import EngineOrder, order_engine
+from .orders import EngineOrder, order_engine, own_place
+from .placement import LIBRARIES
 from .shapes import ShapeSet
 from .stages import Stages
-
-KINDS: Mapping[str, Kind] = {"tensorrt-rtx": "rtx", "tensorrt": "tensorrt"}
-"""Backend -> the library behind it."""
 
 _ALL = 1 << 62  # bytes: more weights than any engine has
 
@@ -68,7 +66,7 @@ class GpuEngines:
             EngineError: there is no GPU for it, the build is refused, or it cannot be opened.
             BundleError: the component is not there in that precision, or not whole.
         """
-        kind = KINDS[rung.backend]
+        kind = LIBRARIES[rung.backend]
         library = self._load(kind)
         gpu, architecture = self._gpu()
         order = order_engine(
@@ -79,7 +77,7 @@ class GpuEngines:
             architecture,
             library=kind,
             weight_streaming=rung.streamed,
-            in_place=_in_place(kind, gpu),
+            in_place=own_place(kind, gpu),
         )
         path = self._find(order, stages)
         cuda, arena = self._device()
@@ -232,13 +230,8 @@ def _order_graph(
         profile=request.profile,
         library=kind,
         library_version=need_library(kind),
-        device=tuple(filter(None, (architecture.name, _in_place(kind, gpu)))),
+        device=tuple(filter(None, (architecture.name, own_place(kind, gpu)))),
         options=request.options,
         name=graph.stem,
     )
     return EngineOrder(key, request)
-
-
-def _in_place(kind: Kind, gpu: Gpu) -> str:
-    """Name and driver of a GPU, for engines that run on no other."""
-    return "" if find_library(kind).ahead else f"{gpu.name} / driver {gpu.driver}"

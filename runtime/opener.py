@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ..engines.architectures import LARGEST_FIRST
 from ..engines.device import Device, choose_device, cuda_starts
 from ..engines.engine import Engine
 from ..engines.libraries import find_library
 from .bundle import Bundle, Component
 from .ladder import Rung, Sturdy, Ways
-from .placement import Placement
+from .placement import LIBRARIES, Placement
 from .shapes import ShapeSet, component_shapes
 from .stages import Stages
 
@@ -27,10 +28,8 @@ OpenBuilt = Callable[[Bundle, str, Rung, Stages], Engine]
 """Opens a component's engine of TensorRT: bundle, name, rung, stages."""
 
 PLAIN = "onnxruntime"
-BUILT = ("tensorrt-rtx", "tensorrt")
 SHRINK = ("vae_decoder",)
 """Components whose caller asks for smaller pieces before another way is tried."""
-_SMALLER = ("fp16", "bf16", "fp8", "int8", "nvfp4", "int4")
 _LOSSY = ("fp8", "int8", "nvfp4", "int4")
 
 
@@ -122,7 +121,7 @@ class Opener:
         precisions = [first, *(p for p in below(first) if p in component.precisions)]
         buildable = [p for p in precisions if p == first or self._builds(backend, p)]
         streamed = placed is not None and placed.residency == "streamed"
-        if backend in BUILT:
+        if backend in LIBRARIES:
             for precision in buildable:
                 if precision != first or not streamed:
                     yield Rung(backend, device, precision)
@@ -139,10 +138,10 @@ class Opener:
     def _builds(self, backend: str, precision: str) -> bool:
         """Whether engines in a precision can be built for the GPU; True where that is not known."""
         gpu = self._spot.gpu if self._spot else None
-        if gpu is None or backend not in BUILT:
+        if gpu is None or backend not in LIBRARIES:
             return True
-        library = find_library("rtx" if backend == "tensorrt-rtx" else "tensorrt")
-        return precision in gpu.precisions and precision not in library.refuses.get(gpu.name, {})
+        refused = find_library(LIBRARIES[backend]).refuses.get(gpu.name, {})
+        return precision in gpu.precisions and precision not in refused
 
     def _placed(self, name: str) -> Placed | None:
         if self._plan is None:
@@ -153,7 +152,7 @@ class Opener:
         self._stages.note(text)
 
     def _open(self, name: str, rung: Rung, threads: int | None) -> Engine:
-        if rung.backend in BUILT:
+        if rung.backend in LIBRARIES:
             return self._open_built(self._bundle, name, rung, self._stages)
         return self._bundle.open_plainly(
             name, device=rung.device, threads=threads, precision=rung.precision
@@ -168,7 +167,7 @@ def preferred(component: Component, asked: str) -> str:
 def below(precision: str) -> tuple[str, ...]:
     """Precisions that take less memory than this one, largest first."""
     if precision == "fp32":
-        return _SMALLER
+        return LARGEST_FIRST
     if precision in ("fp16", "bf16"):
         return _LOSSY
-    return _SMALLER[_SMALLER.index(precision) + 1 :]
+    return LARGEST_FIRST[LARGEST_FIRST.index(precision) + 1 :]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..engines.architectures import Architecture
 from ..engines.build import BuildRequest
 from ..engines.cache_key import EngineKey
-from ..engines.libraries import Kind, need_library
+from ..engines.gpus import Gpu
+from ..engines.libraries import Kind, find_library, need_library
 from .bundle import Bundle
 from .shapes import ShapeSet, profile_of
 
@@ -19,6 +20,11 @@ class EngineOrder:
 
     key: EngineKey
     request: BuildRequest
+
+
+def own_place(kind: Kind, gpu: Gpu) -> str:
+    """Return the name and driver of a GPU, for engines that run on no other; else nothing."""
+    return "" if find_library(kind).ahead else f"{gpu.name} / driver {gpu.driver}"
 
 
 def order_engine(
@@ -35,8 +41,8 @@ def order_engine(
     """Return the engine of one component for the shapes of a render.
 
     shape_sets: what `shapes.component_shapes` tells of the component; sizes that are the same in
-    all of them are fixed in the engine. library: None is the architecture's own. in_place: name and
-    driver of the GPU, for classic TensorRT, whose engines run on no other.
+    all of them are fixed in the engine. library: None is the architecture's own. in_place: what
+    `own_place` gives for the GPU.
 
     Raises:
         BundleError: the component is not there in that precision, or its files are not whole.

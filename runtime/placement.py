@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..engines.architectures import PRECISIONS
+from ..engines.architectures import PRECISIONS, Architecture
 from ..engines.device import Device
 from ..engines.errors import SettingsError
+from ..engines.libraries import Kind
 from .settings import shown
 
 BACKENDS = ("auto", "onnxruntime", "onnxruntime-rtx", "tensorrt-rtx", "tensorrt")
 """ONNX Runtime's own providers, its TensorRT-RTX plug-in, TensorRT-RTX, classic TensorRT."""
+LIBRARIES: Mapping[str, Kind] = {"tensorrt-rtx": "rtx", "tensorrt": "tensorrt"}
+"""Backends that run engines which were built before -> the library behind each."""
+
+
+def built_by(gpu: Architecture) -> str:
+    """Return the backend whose library builds engines for a GPU."""
+    return next(backend for backend, kind in LIBRARIES.items() if kind == gpu.library)
 
 
 @dataclass(frozen=True)

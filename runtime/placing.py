@@ -20,8 +20,8 @@ from ..engines.errors import DeviceMemoryError, EngineError, MissingPackageError
 from ..engines.host_memory import available_memory
 from ..engines.libraries import library_version
 from .bundle import Bundle
-from .opener import BUILT, Opener
-from .placement import Placement
+from .opener import Opener
+from .placement import LIBRARIES, Placement, built_by
 from .shapes import component_shapes
 from .stages import Stages
 from .take import find_family, gives_frames
@@ -68,7 +68,7 @@ def find_spot(placement: Placement, *, small: bool = False) -> Spot:
     machine = describe_machine()
     index = _index(wanted)
     gpu = machine.gpus[index].architecture if index < len(machine.gpus) else None
-    if backend in BUILT or backend == "onnxruntime-rtx":
+    if backend in LIBRARIES or backend == "onnxruntime-rtx":
         if index >= len(machine.gpus):
             problem = machine.driver.problem or f"there is no NVIDIA GPU {index} in this machine"
             raise EngineError(f"{problem} (`reverie doctor` tells more)")
@@ -77,10 +77,10 @@ def find_spot(placement: Placement, *, small: bool = False) -> Spot:
                 f"no engine is built for {machine.gpus[index].name}: use --backend onnxruntime "
                 "(`reverie doctor` tells more)"
             )
-        return Spot(Device("rtx" if backend not in BUILT else "cuda", index), backend, gpu, machine)
+        kind = "cuda" if backend in LIBRARIES else "rtx"
+        return Spot(Device(kind, index), backend, gpu, machine)
     if backend == "auto" and gpu is not None and not small and engines_run(gpu):
-        name = "tensorrt-rtx" if gpu.library == "rtx" else "tensorrt"
-        return Spot(Device("cuda", index), name, gpu, machine)
+        return Spot(Device("cuda", index), built_by(gpu), gpu, machine)
     device = choose_device(wanted)
     return Spot(device, "onnxruntime", gpu if device.kind == "cuda" else None, machine)
 

@@ -8,6 +8,7 @@ from ..engines.architectures import ARCHITECTURES, Architecture, find_architectu
 from ..engines.errors import EngineError
 from ..engines.libraries import find_library
 from ..engines.machine import Machine, describe_machine
+from .orders import own_place
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,5 @@ def _own(machine: Machine, architecture: Architecture) -> Target | None:
     """The first GPU of this architecture in this machine."""
     for gpu in machine.gpus:
         if gpu.architecture == architecture:
-            ahead = find_library(architecture.library).ahead
-            in_place = "" if ahead else f"{gpu.name} / driver {gpu.driver}"
-            return Target(architecture, True, in_place)
+            return Target(architecture, True, own_place(architecture.library, gpu))
     return None
