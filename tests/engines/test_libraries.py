@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tensorrt_rtx
-from reverie.engines import builder
+from reverie.engines import builder, trt_log
 from reverie.engines.architectures import ARCHITECTURES
 from reverie.engines.build import BuildRequest, Refused, build_engine
 from reverie.engines.builder import Plan, build
@@ -197,10 +197,10 @@ def test_an_older_library_without_streams_or_monitors(classic: None, tmp_path: P
 
 def test_what_is_asked_of_the_module_is_there() -> None:
     """Every attribute that the code takes from the module, and from what the module makes."""
-    text = ast.parse(inspect.getsource(builder))
+    text, log = (ast.parse(inspect.getsource(source)) for source in (builder, trt_log))
     asked = {
         node.attr
-        for node in ast.walk(text)
+        for node in (*ast.walk(text), *ast.walk(log))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "module"
