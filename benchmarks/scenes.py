@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..runtime.bundle import Bundle, load_bundle
 from ..runtime.families import ember
-from ..runtime.guard import Regions
+from ..runtime.regions import Regions
 from . import measure
 from .machine import describe_machine
 from .measure import Map

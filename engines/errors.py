@@ -8,6 +8,8 @@
     +-- EngineError          6  a network could not be opened or run on this device
     |   +-- DeviceMemoryError  6  ... because its memory did not suffice
     +-- MissingPackageError  7  an optional package is not installed
+    +-- SoundError           8  the music or the voice cannot be used
+    +-- StoryError           9  the plan of a story cannot be used
 
 A message says what happened, why, and what to do about it, in one line.
 """
@@ -67,3 +69,15 @@ class MissingPackageError(ReverieError):
     """An optional package is needed and not installed; the message holds the pip line."""
 
     exit_code = 7
+
+
+class SoundError(ReverieError):
+    """The music or the voice cannot be read, decoded or used."""
+
+    exit_code = 8
+
+
+class StoryError(ReverieError):
+    """The plan of a story cannot be used; the message names the file and the line."""
+
+    exit_code = 9

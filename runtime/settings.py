@@ -29,6 +29,9 @@ NAMED_ASPECTS = ("photo", "16:9", "9:16", "1:1", "4:3", "3:4")
 
 CameraMove = Literal["push", "pull", "left", "right", "up", "down", "orbit", "still"]
 LightKind = Literal["none", "golden", "dusk", "moon", "candle", "overcast", "bright"]
+MoodName = Literal["tender", "wistful", "radiant", "restless", "still"]
+Restore = Literal["off", "gentle"]
+Faces = Literal["protect", "free"]
 CLASSES = ("static", "plant", "water", "sky", "cloth", "flame")
 """What a place in a picture can be, in the order of ember's `classes` output."""
 
@@ -175,6 +178,25 @@ class Settings:
     (classifier-free guidance). None means the bundle's own default."""
     negative_prompt: str | None = None
     """What should not be seen, in words, for models that read them."""
+    mood: MoodName | None = None
+    """A recipe of pacing, light and irregularity; None is none. The prompt's own words go before
+    it, `camera`, `light` and `grain` before both."""
+    camera: CameraMove | Literal["off"] | None = None
+    """How the camera moves; "off" is no camera at all, None leaves it to prompt, mood and model."""
+    light: LightKind | None = None
+    """The light; "none" leaves the photo's own alone, None leaves it to prompt, mood and model."""
+    grain: float | None = None
+    """Film grain, 0 .. 1; None leaves it to prompt and mood."""
+    restore: Restore = "off"
+    """"gentle" cleans an old or small photo before it is filmed; faces are not touched."""
+    faces: Faces = "protect"
+    """"protect" keeps faces what they are in the photo; "free" leaves them to the model."""
+    interpolation: Literal["auto", "blend"] = "auto"
+    """Frames between a model's own: "auto" draws them by a network, "blend" mixes neighbours."""
+    upscaling: Literal["auto", "plain"] = "auto"
+    """Frames larger than a model's own: "auto" enlarges by a network, "plain" by resampling."""
+    label: str | None = None
+    """A small caption burnt into every frame; None is none."""
 
     def __post_init__(self) -> None:
         _number(self, "seconds", *SECONDS_RANGE)
@@ -189,10 +211,18 @@ class Settings:
             _number(self, "guidance", *GUIDANCE_RANGE)
         if self.motion is not None:
             _number(self, "motion", 0.0, 1.0)
-        for name in ("prompt", "negative_prompt"):
+        for name in ("prompt", "negative_prompt", "label"):
             text = getattr(self, name)
             if text is not None and not isinstance(text, str):
                 raise SettingsError(f"{name} {shown(text)} cannot be used: give a text")
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise SettingsError(
+                    f"{name} {shown(value)} is not known: use one of {', '.join(known)}"
+                )
+        if self.grain is not None:
+            _number(self, "grain", 0.0, 1.0)
         if not isinstance(self.loop, bool | np.bool_):
             raise SettingsError(f"loop {shown(self.loop)} cannot be used: give True or False")
         object.__setattr__(self, "loop", bool(self.loop))
@@ -207,6 +237,17 @@ class Settings:
     def frames(self) -> int:
         """Frames in the clip."""
         return round(self.seconds * self.fps) if self.num_frames is None else self.num_frames
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "mood": get_args(MoodName),
+    "camera": (*get_args(CameraMove), "off"),
+    "light": get_args(LightKind),
+    "restore": get_args(Restore),
+    "faces": get_args(Faces),
+    "interpolation": ("auto", "blend"),
+    "upscaling": ("auto", "plain"),
+}
 
 
 def _whole(owner: object, field_name: str, low: int, high: int) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .guard import Regions, hold_maps
+from .regions import Regions, hold_maps
 from .settings import CLASSES, MotionIntent
 from .spectrum import CAP, Spectrum
 from .upsample import smoothstep

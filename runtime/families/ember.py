@@ -22,9 +22,9 @@ from ...engines.errors import BundleError
 from ..bundle import MANIFEST, Bundle
 from ..denoise import denoise
 from ..frame import Shot, frame_photo
-from ..guard import Regions, face_boxes, find_regions, keep_map
 from ..motion import render
 from ..photo import Photo
+from ..regions import Regions, face_boxes, find_regions, keep_map
 from ..schedule import schedule_from_manifest
 from ..settings import CLASSES, MotionIntent, Settings, Understanding
 from ..spectrum import assemble

@@ -5,7 +5,7 @@ import pytest
 from reverie.runtime import steer
 from reverie.runtime.crop import Box
 from reverie.runtime.faces import Face
-from reverie.runtime.guard import Regions
+from reverie.runtime.regions import Regions
 from reverie.runtime.settings import CLASSES, MotionIntent
 from reverie.runtime.spectrum import CAP, FREQUENCIES, Spectrum
 

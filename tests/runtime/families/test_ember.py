@@ -10,8 +10,8 @@ from reverie.engines.errors import BundleError
 from reverie.runtime.bundle import Bundle, load_bundle
 from reverie.runtime.families import ember
 from reverie.runtime.frame import frame_photo
-from reverie.runtime.guard import Regions
 from reverie.runtime.photo import load_photo
+from reverie.runtime.regions import Regions
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 

@@ -12,7 +12,10 @@ from reverie.engines.engine import Engine
 from reverie.runtime.bundle import load_bundle
 from reverie.runtime.crop import Box
 from reverie.runtime.faces import Face, find_faces
-from reverie.runtime.guard import (
+from reverie.runtime.letterbox import letterboxed
+from reverie.runtime.people import PEOPLE as PARTS
+from reverie.runtime.photo import load_photo
+from reverie.runtime.regions import (
     Regions,
     face_boxes,
     face_map,
@@ -20,9 +23,6 @@ from reverie.runtime.guard import (
     hold_maps,
     keep_map,
 )
-from reverie.runtime.letterbox import letterboxed
-from reverie.runtime.people import PEOPLE as PARTS
-from reverie.runtime.photo import load_photo
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 PEOPLE = ("astronaut", "person-006-portrait", "person-006-selfie", "person-008-selfie")
