@@ -276,10 +276,14 @@ def test_ctrl_c(phase: str, large: Path, out: Path) -> None:
 
 
 PARENT = """
+import signal
 import sys
 from pathlib import Path
 from reverie.engines.architectures import ARCHITECTURES
 from reverie.engines.build import BuildRequest, build_engine
+
+# Whoever runs the tests in the background has Ctrl-C ignored, and hands that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def told(progress):
     print(progress.phase, flush=True)
