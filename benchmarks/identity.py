@@ -23,7 +23,6 @@ from . import measure
 from .clips import FlowMeter, Frame, grey8, sampled, without_camera
 from .machine import describe_machine
 
-SFACE = Path(__file__).resolve().parent / "models" / "face_recognition_sface.onnx"
 AT_HEIGHT = 720
 DETECT_SIDE = 1280  # smaller, and the points YuNet finds jump by pixels, which SFace takes ill
 SURE = 0.6
@@ -37,9 +36,11 @@ Row = NDArray[np.float32]
 class Faces:
     """Finds faces in frames and says whose they are."""
 
-    def __init__(self, detector: Path, recogniser: Path = SFACE) -> None:
+    def __init__(self, detector: Path, recogniser: Path | None = None) -> None:
+        """None takes the SFace of the bundle of that name."""
         self._detector: Any = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), SURE)
-        self._recogniser: Any = cv2.FaceRecognizerSF.create(str(recogniser), "")
+        file = recogniser or embedded_recogniser()
+        self._recogniser: Any = cv2.FaceRecognizerSF.create(str(file), "")
 
     def find(self, frame: Frame) -> list[Row]:
         """The faces of an RGB frame, largest first."""
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of the photos, named as the clips")
     parser.add_argument("--samples", type=int, default=24, help="frames looked at in each clip")
     parser.add_argument("--detector", type=Path, help="YuNet; the one in bundle ember by default")
-    parser.add_argument("--sface", type=Path, default=SFACE)
+    parser.add_argument("--sface", type=Path, help="SFace; the one in bundle sface by default")
     parser.add_argument("--json", type=Path, help="write the report here")
     arguments = parser.parse_args()
     faces = Faces(arguments.detector or embedded_detector(), arguments.sface)
@@ -181,6 +182,13 @@ def embedded_detector() -> Path:
     from ..runtime.bundle import load_bundle
 
     return load_bundle("ember").path("faces")
+
+
+def embedded_recogniser() -> Path:
+    """Where the SFace of bundle sface lies."""
+    from ..runtime.bundle import load_bundle
+
+    return load_bundle("sface").path("identity")
 
 
 def read_photo(folder: Path, name: str) -> Frame | None:

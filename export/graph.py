@@ -24,7 +24,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..engines.errors import BundleError
-from . import fake
+from . import fake, turing
 from .recipe import Free, PartRecipe, Precision, ReadyRecipe, Recipe
 
 OPSET = 21
@@ -174,7 +174,7 @@ def take_over(recipe: ReadyRecipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
     Normalisations are folded into the convolutions before them.
     Raises BundleError when the file has no input or output of a name in the recipe.
     """
-    proto = onnx.load(str(recipe.file))
+    proto = load_ready(recipe)
     weights = {item.name for item in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
     _check_names(recipe, "input", [value.name for value in inputs], recipe.inputs)
@@ -188,13 +188,32 @@ def take_over(recipe: ReadyRecipe, *, fold_below: int = FOLD_BELOW) -> ir.Model:
     passes.RemoveUnusedNodesPass()(model)  # before folding, which stops where a branch leaves
     _optimise(model, fold_below)
     _mend_resize(model)
+    if recipe.convolve:
+        turing.as_convolutions(model)
+        _optimise(model, fold_below)
     for values, names in (
         (model.graph.inputs, recipe.inputs),
         (model.graph.outputs, recipe.outputs),
     ):
         for value in values:
             value.name = names[value.name or ""]
+            if value.name in recipe.shapes:
+                value.shape = ir.Shape(recipe.shapes[value.name])
     return _check(_finish(model, recipe.name, recipe.origin.source))
+
+
+def load_ready(recipe: ReadyRecipe) -> onnx.ModelProto:
+    """Read a recipe's file; values inside its graph that the recipe asks for become outputs."""
+    proto = onnx.load(str(recipe.file))
+    inner = {name for node in proto.graph.node for name in node.output}
+    given = {value.name for value in proto.graph.output}
+    for name, new in recipe.outputs.items():
+        if name in inner - given:
+            port = onnx.helper.make_tensor_value_info(
+                name, onnx.TensorProto.FLOAT, recipe.shapes.get(new)
+            )
+            proto.graph.output.append(port)
+    return proto
 
 
 def ports(values: list[ir.Value]) -> list[dict[str, object]]:

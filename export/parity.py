@@ -88,10 +88,12 @@ def ready_parity(recipe: ReadyRecipe, graph: Path, *, runs: int = 2) -> dict[str
     """Figures of a stored graph beside the file it was taken from, on random inputs."""
     import onnxruntime
 
+    from .graph import load_ready  # knows torch, which comparing does not need
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     original = onnxruntime.InferenceSession(
-        str(recipe.file), options, providers=["CPUExecutionProvider"]
+        load_ready(recipe).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     old_names = {new: old for old, new in recipe.inputs.items()}
 
@@ -109,6 +111,8 @@ def ready_parity(recipe: ReadyRecipe, graph: Path, *, runs: int = 2) -> dict[str
             name: _picture(rng, shape, low, high) if run else _noise(rng, shape, low, high)
             for name, shape in shapes.items()
         }
+        if recipe.samples is None
+        else recipe.samples(run)
         for run in range(runs)
     ]
     figures = compare(graph, twin, inputs)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import torch
 
@@ -71,13 +74,21 @@ class ReadyRecipe:
     inputs: Mapping[str, str]
     """The file's input name -> name in the bundle."""
     outputs: Mapping[str, str]
-    """The file's output name -> name in the bundle; others are dropped."""
+    """The file's output name, or that of a value inside -> name in the bundle; others are
+    dropped."""
     origin: Origin
     input_range: tuple[float, float] = (0.0, 1.0)
     """Range of the random inputs it is compared on."""
     precision: Precision = "fp16"
     tolerance: float = 1e-2
     """Most that stored weights may change the outputs, as relative L2."""
+    shapes: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    """Name in the bundle -> shape in place of the file's own; a name is a free size."""
+    convolve: bool = False
+    """Whether products become convolutions, the one form that TensorRT-RTX takes for Turing."""
+    samples: Callable[[int], Mapping[str, NDArray[np.float32]]] | None = None
+    """Makes the inputs of a run (0, 1) it is compared on, where random ones say little or the file
+    leaves sizes free."""
 
 
 @dataclass(frozen=True, kw_only=True)

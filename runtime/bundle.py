@@ -22,7 +22,7 @@ Format 1. `bundle.json` holds an object with
     motion      what the ember family needs beside: frequencies (Hz), classes
     pipeline    the reference pipeline whose frames a video model gives: "LTXConditionPipeline"
     timing      {fps, frames, most_frames, rule}: a video model's own rate and lengths, and what to
-                do where a film is longer (see `film.Timing`)
+                do where a film is longer (see `timing.Timing`)
     text        how prompts become tokens and embeddings (see `text`)
     prompts     embeddings baked into the bundle (see `prompts`)
     limits      sizes the model can do; with further sections of a family's own (see its module)
@@ -48,6 +48,8 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 EMBEDDED = Path(__file__).resolve().parent / "bundles"
 """Where the bundles that ship with Reverie lie, one folder each."""
+TOOLS = ("restore", "rife", "sface", "span")
+"""Those of them that make no films: their networks work on frames and on faces."""
 
 _HASH_LIMIT = 256 * 2**20
 _MANIFEST_LIMIT = 16 * 2**20
@@ -232,18 +234,19 @@ class Bundle:
 
 
 def embedded_models() -> tuple[str, ...]:
-    """Names of the models that ship with Reverie."""
-    return tuple(sorted(p.parent.name for p in EMBEDDED.glob(f"*/{MANIFEST}")))
+    """Names of the models that ship with Reverie; tools make no films and are not among them."""
+    here = (path.parent.name for path in EMBEDDED.glob(f"*/{MANIFEST}"))
+    return tuple(sorted(name for name in here if name not in TOOLS))
 
 
 def load_bundle(model: str | Path) -> Bundle:
-    """Read a bundle's manifest: an embedded model's name, or a folder.
+    """Read a bundle's manifest: an embedded model's or tool's name, or a folder.
 
     Raises:
         BundleError: there is no such model, or its manifest is broken; says what and where.
     """
     folder = Path(model)
-    if str(model) in embedded_models():
+    if str(model) in (*embedded_models(), *TOOLS):
         folder = EMBEDDED / str(model)
     elif not folder.is_dir():
         raise BundleError(

@@ -1,0 +1,1 @@
+"""Network that restores old, soft photos; `MODEL_CARD.md` says more."""

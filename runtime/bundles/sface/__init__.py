@@ -1,0 +1,1 @@
+"""Network that says whose face is shown; `MODEL_CARD.md` says more."""

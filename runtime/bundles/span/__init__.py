@@ -1,0 +1,1 @@
+"""Networks that enlarge frames; `MODEL_CARD.md` says more."""
