@@ -16,6 +16,7 @@ from .crop import Box
 
 _SIDE = 640
 _STRIDES = (8, 16, 32)
+_PARTS = ("cls", "obj", "bbox", "kps")
 # Scores on real photos: faces of people 0.93 and up, of statues and dogs 0.75 to 0.91; flowers
 # reach 0.73 in the whole picture, and embers 0.80 and foliage out of focus 0.82 when enlarged.
 _SCORE_WHOLE, _SCORE_CLOSER, _SCORE_FARTHER = 0.75, 0.86, 0.86
@@ -28,6 +29,9 @@ class Face:
     box: Box
     score: float
     """0..1."""
+    points: tuple[tuple[float, float], ...] = ()
+    """Eyes, tip of the nose and corners of the mouth, each pair from the picture's left, as found;
+    () where they were not asked for or the face was carried elsewhere."""
 
 
 def find_faces(pixels: NDArray[np.uint8], engine: Engine) -> list[Face]:
@@ -37,13 +41,13 @@ def find_faces(pixels: NDArray[np.uint8], engine: Engine) -> list[Face]:
     and a large picture once more in overlapping tiles, for faces too small for the first.
     """
     tall, wide = pixels.shape[:2]
-    found = _search(pixels, engine, _SIDE, _SCORE_WHOLE)
-    found += [f for f in _search(pixels, engine, _SIDE // 2, _SCORE_FARTHER) if _height(f) > 0.3]
+    found = search(pixels, engine, _SIDE, _SCORE_WHOLE)
+    found += [f for f in search(pixels, engine, _SIDE // 2, _SCORE_FARTHER) if _height(f) > 0.3]
     if max(tall, wide) > 1.25 * _SIDE:
         for x0, y0, side in _tiles(wide, tall):
             tile = pixels[y0 : y0 + side, x0 : x0 + side]
             across, down = tile.shape[1], tile.shape[0]
-            for face in _search(tile, engine, _SIDE, _SCORE_CLOSER):
+            for face in search(tile, engine, _SIDE, _SCORE_CLOSER):
                 inner = Box(
                     0.0 if x0 == 0 else 0.02,
                     0.0 if y0 == 0 else 0.02,
@@ -52,9 +56,13 @@ def find_faces(pixels: NDArray[np.uint8], engine: Engine) -> list[Face]:
                 )
                 if _height(face) < 0.4 and _is_inside(face.box, inner):
                     found.append(_moved(face, x0 / wide, y0 / tall, across / wide, down / tall))
-    found.sort(key=lambda face: -face.score)
+    return distinct_faces(found)
+
+
+def distinct_faces(found: list[Face]) -> list[Face]:
+    """One of each group of faces that overlap, the surest first."""
     kept: list[Face] = []
-    for face in found:
+    for face in sorted(found, key=lambda face: -face.score):
         if all(_overlap(face.box, other.box) < 0.4 for other in kept):
             kept.append(face)
     return kept
@@ -73,8 +81,11 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(start) for start in np.linspace(0, max(length - side, 0), count)]
 
 
-def _search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) -> list[Face]:
-    """Run the detector once on a picture scaled so that its longer side is `side`."""
+def search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) -> list[Face]:
+    """Run the detector once on a picture scaled so that its longer side is `side`, 640 at most.
+
+    Faces that score less than `least` are left out; those that overlap are all there.
+    """
     import cv2
 
     tall, wide = pixels.shape[:2]
@@ -88,7 +99,7 @@ def _search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) 
     faces: list[Face] = []
     for stride in _STRIDES:
         cells = _SIDE // stride
-        part = {k: outputs[f"{k}_{stride}"][0].astype(np.float32) for k in ("cls", "obj", "bbox")}
+        part = {k: outputs[f"{k}_{stride}"][0].astype(np.float32) for k in _PARTS}
         score = np.sqrt(np.clip(part["cls"], 0, 1) * np.clip(part["obj"], 0, 1))[:, 0]
         for i in np.flatnonzero(score >= least):
             row, column = divmod(int(i), cells)
@@ -96,7 +107,9 @@ def _search(pixels: NDArray[np.uint8], engine: Engine, side: int, least: float) 
             w, h = np.exp(np.minimum(part["bbox"][i, 2:], 6)) * stride
             box = (x - w / 2) / across, (y - h / 2) / down, (x + w / 2) / across, (y + h / 2) / down
             clipped = [min(max(float(edge), 0.0), 1.0) for edge in box]
-            faces.append(Face(Box(*clipped), float(score[i])))
+            at = (part["kps"][i].reshape(5, 2) + np.array((column, row))) * stride / (across, down)
+            points = tuple((float(px), float(py)) for px, py in at)
+            faces.append(Face(Box(*clipped), float(score[i]), points))
     return faces
 
 
@@ -105,6 +118,7 @@ def _moved(face: Face, x: float, y: float, across: float, down: float) -> Face:
     return Face(
         Box(x + box.x0 * across, y + box.y0 * down, x + box.x1 * across, y + box.y1 * down),
         face.score,
+        tuple((x + px * across, y + py * down) for px, py in face.points),
     )
 
 

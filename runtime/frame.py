@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from .photo import Photo
 from .settings import ASPECT_RANGE, HEIGHT_RANGE, parse_aspect
 
 MAX_WIDTH = 8192
+Points: TypeAlias = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Shot:
             (box[2] * width - x0) / across,
             (box[3] * height - y0) / down,
         )
+
+    def carry_points(self, points: Points) -> Points:
+        """Take points on the photo, pairs of 0..1, to the frame."""
+        carried = [self.carry_box(Box(x, y, x, y)) for x, y in points]
+        return tuple((box.x0, box.y0) for box in carried)
 
 
 def _cells(

@@ -1,107 +1,15 @@
-"""From the parts of a prompt to intents: what each part asks of camera, light and motion."""
+"""From the parts of a prompt to intents: what each part asks of camera, light, mood and motion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from . import lexicon as lex
+from .parts import CAMERA, GRAIN, LIGHT, MOOD, MOTION, SUBJECT, Degree, Part, Token, degree_of
 from .settings import CLASSES, CameraIntent, LightIntent, MotionIntent, Understanding
 
-CAMERA = {"camera", "camera-still", "camera-phrase", "move"}
-LIGHT = {"light", "light-name", "tint"}
-SUBJECT = {"subject", "worn", "people"}
-MOTION = SUBJECT | {"wind", "all", "nothing"}
 _GRAIN = 0.5  # film grain where no degree is named, so that "strong" has room
 _BLOWS = {"right": 0.0, "up": 90.0, "left": 180.0, "down": 270.0}
-GRAIN = {"grain"}
-HEADS = CAMERA | LIGHT | GRAIN | MOTION | {"stir"}
-
-
-@dataclass(frozen=True)
-class Degree:
-    """How much (1 normal), how fast (1 normal), and what to call it."""
-
-    much: float = 1.0
-    fast: float = 1.0
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Token:
-    """A word or phrase of a prompt and what it means."""
-
-    kind: str
-    value: str = ""
-    degree: Degree = Degree()
-    text: str = ""
-    place: int = -1
-
-
-@dataclass
-class Part:
-    """One thought of a prompt: "slight leaf movement"."""
-
-    opener: str
-    tokens: list[Token] = field(default_factory=list)
-    mention: bool = False
-    """True when what it names is only where something is: "over the water"."""
-
-    def of(self, kinds: Iterable[str]) -> list[Token]:
-        return [token for token in self.tokens if token.kind in kinds]
-
-    def has(self, *kinds: str) -> bool:
-        return any(token.kind in kinds for token in self.tokens)
-
-    @property
-    def bare(self) -> bool:
-        """True when it names subjects and says nothing about them."""
-        return self.has(*SUBJECT) and not self.has(
-            *(HEADS - SUBJECT), "degree", "not", "still", "direction"
-        )
-
-
-def degree_of(part: Part) -> tuple[Degree, bool]:
-    """Return how much and how fast a part asks, and whether it says no.
-
-    "very" carries a degree further from the middle; "not too fast" turns it round.
-    """
-    found: list[Degree] = []
-    very = False
-    refused = 0
-    tokens = [token for token in part.tokens if token.kind not in ("filler", "unknown")]
-    for at, token in enumerate(tokens):
-        before = {other.kind for other in tokens[:at]}
-        if token.kind == "very":
-            very = True
-        elif token.kind == "degree":
-            degree = token.degree
-            if very:
-                degree = Degree(_further(degree.much), _further(degree.fast), f"very {degree.name}")
-            direct = next((t.kind for t in reversed(tokens[:at]) if t.kind != "very"), "") == "not"
-            if "not" in before and ("too" in before or (direct and degree.much > 1)):
-                name = "less" if degree.name == "more" else f"not too {degree.name}"
-                degree = Degree(1 / degree.much, 1 / degree.fast, name)
-                refused += 1
-            found.append(degree)
-            very = False
-    names = ", ".join(dict.fromkeys(degree.name for degree in found if degree.name))
-    whole = Degree(_meet(d.much for d in found), _meet(d.fast for d in found), names)
-    return whole, sum(token.kind == "not" for token in tokens) > min(refused, 1)
-
-
-def _further(value: float) -> float:
-    return value * 0.6 if value < 1 else min(2.0, value * 1.3) if value > 1 else 1.0
-
-
-def _meet(values: Iterable[float]) -> float:
-    """Return the most decided of several degrees, or their product when they disagree."""
-    values = list(values) or [1.0]
-    if max(values) <= 1:
-        return min(values)
-    if min(values) >= 1:
-        return max(values)
-    return max(values) * min(values)
 
 
 class Requests:
@@ -113,6 +21,10 @@ class Requests:
         self._camera: CameraIntent | None = None
         self._light: LightIntent | None = None
         self._grain: float | None = None
+        self._mood: str | None = None
+        self._blur: float | None = None
+        self._stutter: bool | None = None
+        self._pause = False
         self._gains: dict[str, float] = {}
         self._named = False  # something was asked to move by its name
         self._general = False  # wind, or everything, was asked to move
@@ -129,6 +41,8 @@ class Requests:
             self._add_camera(part)
         elif part.has(*GRAIN):
             self._add_grain(part)
+        elif part.has(*MOOD):
+            self._add_mood(part)
         elif part.has(*LIGHT) and not part.has(*MOTION):
             self._add_light(part)
         elif part.has(*MOTION, "stir", "degree", "still"):
@@ -150,6 +64,11 @@ class Requests:
                 wind=strength,
                 people=bool(self._people),
             ),
+            mood=self._mood,  # type: ignore[arg-type]
+            grain=self._grain,
+            blur=self._blur,
+            pause=self._pause,
+            stutter=self._stutter,
             understood=tuple(dict.fromkeys(self._understood)),
         )
 
@@ -164,6 +83,12 @@ class Requests:
 
     def _add_camera(self, part: Part) -> None:
         degree, negated = degree_of(part)
+        if part.has("pause"):
+            self._pause = not negated
+            self._use(part, "move", "direction", "degree")
+            self._say("camera", "no pause" if negated else "pauses on its way")
+            if negated or not part.has("move", "camera-phrase"):
+                return
         if part.has("camera-still") or part.has("still") or negated:
             move = "still"
         else:
@@ -216,6 +141,24 @@ class Requests:
             return  # "film grain, vintage look"
         self._grain = 0.0 if negated else min(1.0, round(_GRAIN * degree.much, 3))
         self._say("light", "no film grain" if negated else "film grain", degree.name)
+
+    def _add_mood(self, part: Part) -> None:
+        degree, negated = degree_of(part)
+        self._use(part, "mood", "degree")
+        for token in part.of({"mood"}):
+            if negated or self._mood not in (None, token.value):
+                continue  # one mood a clip; another one, and "not sad", stay unused
+            self.used.add(token.place)
+            self._mood = token.value
+            self._say("mood", token.value)
+        for token in part.of({"blur"}):
+            sharp = token.degree.much == 0 or negated
+            self._use(part, "mood")
+            self._blur = 0.0 if sharp else min(1.0, round(token.degree.much * degree.much, 3))
+            self._say("focus", "sharp" if sharp else "soft as a memory", degree.name)
+        if part.has("stutter"):
+            self._stutter = not negated
+            self._say("motion", "no stutter" if negated else "the picture catches")
 
     # ---- motion ----------------------------------------------------------------------------------
 

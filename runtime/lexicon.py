@@ -7,13 +7,14 @@ and -ed follow by themselves (`forms`). English first, with a few German, French
 from __future__ import annotations
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text."""
     return tuple(text.split())
 
 
 # ---- camera -------------------------------------------------------------------------------------
 
-CAMERA = _words("camera cam shot lens viewpoint viewer kamera camara")
+CAMERA = words("camera cam shot lens viewpoint viewer kamera camara")
 """Words for the camera itself; a verb of motion beside one is a move of the camera."""
 
 MOVES: dict[str, dict[str, str]] = {
@@ -58,18 +59,18 @@ CAMERA_STILL = ("tripod", "locked off", "locked down", "fixed shot", "static sho
 """Phrases that hold the camera still."""
 
 DIRECTIONS = {
-    **dict.fromkeys(_words("in inward inwards into closer forward forwards toward towards"), "in"),
-    **dict.fromkeys(_words("out outward outwards back backward backwards away wider"), "out"),
-    **dict.fromkeys(_words("left leftward leftwards links gauche izquierda"), "left"),
-    **dict.fromkeys(_words("right rightward rightwards rechts droite derecha"), "right"),
-    **dict.fromkeys(_words("up upward upwards"), "up"),
-    **dict.fromkeys(_words("down downward downwards"), "down"),
-    **dict.fromkeys(_words("around round"), "around"),
+    **dict.fromkeys(words("in inward inwards into closer forward forwards toward towards"), "in"),
+    **dict.fromkeys(words("out outward outwards back backward backwards away wider"), "out"),
+    **dict.fromkeys(words("left leftward leftwards links gauche izquierda"), "left"),
+    **dict.fromkeys(words("right rightward rightwards rechts droite derecha"), "right"),
+    **dict.fromkeys(words("up upward upwards"), "up"),
+    **dict.fromkeys(words("down downward downwards"), "down"),
+    **dict.fromkeys(words("around round"), "around"),
 }
 
 # ---- light --------------------------------------------------------------------------------------
 
-LIGHT = _words("light lighting glow illumination lamplight licht lumiere luz")
+LIGHT = words("light lighting glow illumination lamplight licht lumiere luz")
 """Words for light itself."""
 
 LIGHTS = {
@@ -121,25 +122,25 @@ LIGHTS = {
 """Names of a light, each with its kind."""
 
 TINTS = {
-    **dict.fromkeys(_words("golden warm amber honey orange"), "golden"),
-    **dict.fromkeys(_words("evening dim dark darker night"), "dusk"),
-    **dict.fromkeys(_words("cool cold grey gray cloudy flat diffuse diffused"), "overcast"),
-    **dict.fromkeys(_words("bright brighter sunny morning day summer"), "bright"),
+    **dict.fromkeys(words("golden warm amber honey orange"), "golden"),
+    **dict.fromkeys(words("evening dim dark darker night"), "dusk"),
+    **dict.fromkeys(words("cool cold grey gray cloudy flat diffuse diffused"), "overcast"),
+    **dict.fromkeys(words("bright brighter sunny morning day summer"), "bright"),
 }
 """Words that colour a light, and say nothing of it beside a subject ("golden leaves")."""
 
 GRAIN = (
-    *_words("grain grains grainy 8mm 16mm analog analogue vintage"),
+    *words("grain grains grainy 8mm 16mm analog analogue vintage"),
     *("film grain", "grainy film", "film look", "35mm film", "8mm film", "16mm film", "super 8"),
     *("old film", "old movie", "analog film", "analogue film", "vintage film"),
     *("analog photo", "analogue photo", "vintage photo", "vintage photograph"),
 )
 """Film grain, and the looks that have it."""
 
-GRAIN_ADJECTIVES = _words("analog analogue vintage")
+GRAIN_ADJECTIVES = words("analog analogue vintage")
 """Those among them that say nothing of film beside a thing ("vintage car")."""
 
-CROP = _words("grain grains")
+CROP = words("grain grains")
 """Those that are a field of cereal where they sway."""
 
 # ---- what moves ---------------------------------------------------------------------------------
@@ -161,19 +162,19 @@ SUBJECTS = {
 }
 """Class to the words for what belongs to it."""
 
-WORN = _words(
+WORN = words(
     "hair ponytail fringe braid dress skirt shirt clothes clothing scarf veil coat cloak cape robe "
     "gown sari sleeve shawl haare haar kleid cheveux robe foulard pelo cabello vestido"
 )
 """Hair and clothes: of class cloth, and a person who holds still unless asked."""
 
-PEOPLE = _words(
+PEOPLE = words(
     "person people man woman men women girl boy child children kid baby face subject head body "
     "figure couple bride groom dancer he she dog cat bird horse animal shoulders"
 )
 """Whoever holds still unless asked to move."""
 
-STIRS = _words(
+STIRS = words(
     "motion movement move moving animate animation sway flutter rustle drift flow dance bob blow "
     "shimmer billow swirl float tremble quiver shake wave flicker sparkle stir breathe rise roll "
     "waving waved wobble undulate whisper lap splash crash bewegung bewegen "
@@ -181,7 +182,7 @@ STIRS = _words(
 )
 """Words for moving, of whatever it may be."""
 
-STIR_NOUNS = _words("movement motion animation sway flutter rustle drift stir ripple shimmer")
+STIR_NOUNS = words("movement motion animation sway flutter rustle drift stir ripple shimmer")
 """The nouns among them: in "light movement" light is no lamp."""
 
 STIR_OF = {
@@ -193,11 +194,11 @@ STIR_OF = {
 }
 """What stirs when nothing else is named."""
 
-ALSO_STIRS = _words("wave waves ripple ripples rippling rippled")
+ALSO_STIRS = words("wave waves ripple ripples rippling rippled")
 """Names of water that mean moving beside another subject ("grass waves")."""
 
-ALL = _words("everything all whole entire scene image picture photo photograph")
-NOTHING = _words("nothing")
+ALL = words("everything all whole entire scene image picture photo photograph")
+NOTHING = words("nothing")
 
 WIND = {
     "wind": 1.0,
@@ -223,64 +224,65 @@ WIND = {
 # ---- how ----------------------------------------------------------------------------------------
 
 DEGREES: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(_words("slight slightly leicht leichte legere ligero"), (0.5, 0.8, "slight")),
-    **dict.fromkeys(_words("subtle subtly faint faintly"), (0.4, 0.8, "subtle")),
-    **dict.fromkeys(_words("minimal minimally barely hardly tiny"), (0.25, 0.7, "barely")),
-    **dict.fromkeys(_words("soft softly"), (0.6, 0.8, "soft")),
-    **dict.fromkeys(_words("gentle gently mild mildly light lightly"), (0.6, 0.8, "gentle")),
+    **dict.fromkeys(words("slight slightly leicht leichte legere ligero"), (0.5, 0.8, "slight")),
+    **dict.fromkeys(words("subtle subtly faint faintly"), (0.4, 0.8, "subtle")),
+    **dict.fromkeys(words("minimal minimally barely hardly tiny"), (0.25, 0.7, "barely")),
+    **dict.fromkeys(words("soft softly"), (0.6, 0.8, "soft")),
+    **dict.fromkeys(words("gentle gently mild mildly light lightly"), (0.6, 0.8, "gentle")),
     **dict.fromkeys(
-        _words("sanft sanfte doux douce doucement suave suavemente"), (0.6, 0.8, "gentle")
+        words("sanft sanfte doux douce doucement suave suavemente"), (0.6, 0.8, "gentle")
     ),
-    **dict.fromkeys(_words("delicate delicately tender tenderly"), (0.5, 0.8, "gentle")),
-    **dict.fromkeys(_words("little bit less small somewhat"), (0.5, 0.8, "a little")),
-    **dict.fromkeys(_words("calm calmly quiet quietly peaceful peacefully"), (0.4, 0.7, "calm")),
+    **dict.fromkeys(words("delicate delicately tender tenderly"), (0.5, 0.8, "gentle")),
+    **dict.fromkeys(words("little bit less small somewhat"), (0.5, 0.8, "a little")),
+    **dict.fromkeys(words("calm calmly quiet quietly peaceful peacefully"), (0.4, 0.7, "calm")),
     "slow motion": (0.7, 0.5, "slow"),
-    **dict.fromkeys(_words("slow slowly slower langsam lent lentement lento"), (0.8, 0.5, "slow")),
-    **dict.fromkeys(_words("lentamente lazy lazily leisurely"), (0.8, 0.5, "slow")),
-    **dict.fromkeys(_words("smooth smoothly steady steadily"), (1.0, 0.8, "smooth")),
-    **dict.fromkeys(_words("moderate moderately medium normal natural naturally"), (1.0, 1.0, "")),
-    **dict.fromkeys(_words("more much lot lots"), (1.4, 1.2, "more")),
-    **dict.fromkeys(_words("strong strongly stronger stark fuerte"), (1.5, 1.2, "strong")),
-    **dict.fromkeys(_words("heavy heavily big bigger large hard"), (1.5, 1.2, "strong")),
-    **dict.fromkeys(_words("dramatic dramatically intense intensely"), (1.6, 1.2, "dramatic")),
-    **dict.fromkeys(_words("wild wildly violent violently rough choppy"), (1.8, 1.4, "wild")),
-    **dict.fromkeys(_words("fast faster quick quickly rapid rapidly"), (1.3, 1.6, "fast")),
-    **dict.fromkeys(_words("swift swiftly schnell rapide vite rapido"), (1.3, 1.6, "fast")),
+    **dict.fromkeys(words("slow slowly slower langsam lent lentement lento"), (0.8, 0.5, "slow")),
+    **dict.fromkeys(words("lentamente lazy lazily leisurely"), (0.8, 0.5, "slow")),
+    **dict.fromkeys(words("smooth smoothly steady steadily"), (1.0, 0.8, "smooth")),
+    **dict.fromkeys(words("moderate moderately medium normal natural naturally"), (1.0, 1.0, "")),
+    **dict.fromkeys(words("more much lot lots"), (1.4, 1.2, "more")),
+    **dict.fromkeys(words("strong strongly stronger stark fuerte"), (1.5, 1.2, "strong")),
+    **dict.fromkeys(words("heavy heavily big bigger large hard"), (1.5, 1.2, "strong")),
+    **dict.fromkeys(words("dramatic dramatically intense intensely"), (1.6, 1.2, "dramatic")),
+    **dict.fromkeys(words("wild wildly violent violently rough choppy"), (1.8, 1.4, "wild")),
+    **dict.fromkeys(words("fast faster quick quickly rapid rapidly"), (1.3, 1.6, "fast")),
+    **dict.fromkeys(words("swift swiftly schnell rapide vite rapido"), (1.3, 1.6, "fast")),
 }
 """Degree to (how much, how fast, its name for people); 1 is the default."""
 
-VERY = _words("very extremely really super ultra incredibly sehr tres muy")
-TOO = _words("too overly")
-NOT = _words(
+VERY = words("very extremely really super ultra incredibly sehr tres muy")
+TOO = words("too overly")
+NOT = words(
     "no not never without none don't dont doesn't doesnt isn't isnt aren't arent won't "
     "shouldn't cannot can't stop stopped avoid zero kein keine nicht ohne pas sans"
 )
-STILL = _words(
+STILL = words(
     "still static frozen freeze motionless unmoving fixed locked stationary immobile same "
     "unchanged constant"
 )
-BUT = _words("but except besides excluding apart")
-BREAKS = _words("while whilst then with as when where plus mit avec con whereas")
-AND = _words("and & und et y")
-OR = _words("or nor")
-PLACES = _words(
+BUT = words("but except besides excluding apart")
+BREAKS = words("while whilst then with as when where plus mit avec con whereas")
+AND = words("and & und et y")
+OR = words("or nor")
+PLACES = words(
     "on onto over across through in into inside under beneath behind beside near at above along "
     "during by before between against upon within auf im sur dans sobre en"
 )
 
-FILLER = _words(
+FILLER = words(
     "her him them they a an the this that these those it its his their our my your is are be "
     "been being was were "
     "of to for from some any just only also even there here please make makes made let lets have "
     "has had having get gets give gives add adds adding want should would could will can do does "
     "which who whose like if so too very such i we you me us one effect effects style feel look "
+    "mood moods atmosphere "
     "looks looking feeling kind sort way keep keeps keeping kept hold holds holding held stay "
     "stays staying stayed remain remains remaining leave bit der die das den ein eine le la les un "
     "une el los las del de du des s t sich zu zum side"
 )
 """Words that carry nothing here, and are never reported as unused."""
 
-ORDINARY = _words(
+ORDINARY = words(
     "frame weather waiter plane plate planet glass house horse shape shore snore rider ground "
     "brand bread beach window winter wonder weaver flavor flesh floor class crowd crown closed "
     "stone store story steel stare state later letter latter mother brother mountain "

@@ -16,21 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .drift import Drift
-from .look.camera import Camera, Lens, calm_depth
-from .look.grain import Grain, add_grain
-from .look.light import Light, relight, sunny_side
-from .settings import CLASSES
+from .look.camera import Camera, headroom
+from .look.finish import finish
+from .look.irregular import Unrest
+from .look.layers import Layers
+from .look.lens import Lens, calm_depth
+from .look.look import Look
+from .settings import CLASSES, CameraIntent, LightIntent
 from .sway import Sway
 from .upsample import Floats, extend, follow_edges, resize
-from .warp import choose_warp
+from .warp import Refined, choose_warp
 
 if TYPE_CHECKING:
     from ..engines.device import Device
-    from .settings import CameraIntent, LightIntent
+    from .look.pacing import Pacing
     from .spectrum import Spectrum
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
+LAYERED = 2.5  # how much further sideways the camera goes where people are a layer of their own
 DRIFTS = 0.0015  # shorter sides a second from which a place surely drifts
 
 
@@ -50,6 +54,8 @@ def render(
     classes: Floats | None = None,
     focus: tuple[float, float] = (0.5, 0.5),
     device: Device | str = "cpu",
+    look: Look | None = None,
+    faces: Floats | None = None,
 ) -> Iterator[Bytes]:
     """Draw the film of a picture, frame by frame; memory does not grow with its length.
 
@@ -58,7 +64,9 @@ def render(
     bent; classes (6, h, w) probabilities in the order of settings.CLASSES. seconds x fps frames,
     rounded, come out, (H, W, 3) uint8, the first of them the picture itself. loop: the frame after
     the last would be the first. focus: shares of width and height that the camera goes towards and
-    candlelight falls on. The same arguments give the same frames.
+    candlelight falls on. look: everything about camera and light, in place of `camera` and `light`;
+    faces (h, w) float32 0..1: what its blur, stutter and grain keep away from. The same arguments
+    give the same frames.
 
     Raises ValueError when the picture's height or width is odd.
     """
@@ -67,11 +75,37 @@ def render(
         raise ValueError(f"a picture of {size[1]}x{size[0]} cannot be filmed: both must be even")
     count = max(1, round(seconds * fps))
     seconds = count / fps  # what the frames really last, so that a loop closes on the frame
+    look = look or Look(camera or CameraIntent(), light or LightIntent())
+    pacing = look.pacing(seconds=seconds, loop=loop, seed=seed)
+    quarter = (size[0] + 3) // 4, (size[1] + 3) // 4
+    layers = None
+    if look.layered and look.moves and depth is not None and people is not None:
+        layers = Layers.of(picture, depth, people, quarter)
+    path = Camera(
+        look.camera,
+        seconds=seconds,
+        loop=loop,
+        focus=focus,
+        pacing=pacing,
+        aside=look.aside,
+        deep=1.0 if layers is None else LAYERED,
+        above=headroom(people),
+    )
+    unrest = Unrest(
+        look.irregular,
+        size=quarter,
+        picture=size,
+        seconds=seconds,
+        seed=seed,
+        faces=faces,
+        people=people,
+        near=depth,
+    )
     frames = _draw(
         picture,
         spectrum,
         gain,
-        Camera(camera, seconds=seconds, loop=loop, focus=focus),
+        path,
         count=count,
         fps=fps,
         seconds=seconds,
@@ -81,21 +115,25 @@ def render(
         people=people,
         water=_class(classes, "water"),
         device=device,
+        pacing=pacing,
+        unrest=unrest,
+        layers=layers,
     )
-    shining = Light(
-        light,
-        size=size,
+    return finish(
+        frames,
+        look,
+        camera=path,
+        pacing=pacing,
+        picture=picture,
+        fps=fps,
         seconds=seconds,
         loop=loop,
         seed=seed,
         focus=focus,
         flame=_class(classes, "flame"),
-        sun=sunny_side(picture),
+        faces=faces,
+        people=people,
     )
-    frames = relight(frames, shining, fps=fps)
-    if light is not None and light.grain > 0.0:
-        frames = add_grain(frames, Grain(size, light.grain, seed), fps=fps)
-    return frames
 
 
 def _draw(
@@ -113,6 +151,9 @@ def _draw(
     people: Floats | None,
     water: Floats | None,
     device: Device | str,
+    pacing: Pacing,
+    unrest: Unrest,
+    layers: Layers | None,
 ) -> Iterator[Bytes]:
     yield picture.copy()
     if count == 1:
@@ -122,16 +163,25 @@ def _draw(
     quarter = (tall + 3) // 4, (wide + 3) // 4
     sway = Sway(spectrum, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
     drift = _drift(spectrum, gain, water, picture, quarter, seconds=seconds, loop=loop, seed=seed)
-    calm = calm_depth(depth, people, quarter) if depth is not None else None
+    calm = calm_depth(depth, people, quarter) if depth is not None and layers is None else None
+    if layers is not None:
+        calm = layers.behind
     lens = Lens(calm, quarter, (tall, wide))
     own_x, own_y = _grid(half, (tall, wide))
     full = (tall, wide)
     full_x, full_y = _grid(full, full)
     cells = spectrum.coefficients.shape[2:]
-    with closing(choose_warp(picture, device)) as warp:
+    person = Refined(picture) if layers is not None else None
+    behind = picture if layers is None else layers.plate
+    with closing(choose_warp(behind, device)) as warp:
         for index in range(1, count):
             time = index / fps
-            across, along = (resize(o, half) for o in lens.offsets(camera.view(time)))
+            view = camera.view(time)
+            across, along = (resize(o, half) for o in lens.offsets(view))
+            jolt = unrest.offsets(time)
+            if jolt is not None:
+                across, along = across + resize(jolt[0], half), along + resize(jolt[1], half)
+            time = pacing.world(time)
             at_x, at_y = own_x + across, own_y + along  # where the frame looks, in picture pixels
             if not sway.still:
                 seen = _cells(at_x, at_y, full, half)
@@ -154,6 +204,8 @@ def _draw(
             frame = warp.warp(full_x + resize(across, full), full_y + resize(along, full))
             if drift.twice:
                 drift.blend(frame, warp, moment, seen, places)
+            if layers is not None and person is not None:
+                layers.lay(frame, view, person)
             yield frame
 
 

@@ -13,7 +13,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from . import lexicon as lex
-from .intents import CAMERA, GRAIN, HEADS, LIGHT, MOTION, SUBJECT, Degree, Part, Requests, Token
+from . import mood_words as moods
+from .intents import Requests
+from .parts import CAMERA, GRAIN, HEADS, LIGHT, MOOD, MOTION, SUBJECT, Degree, Part, Token
 from .settings import Understanding
 from .vocabulary import nearest, vocabulary
 
@@ -98,6 +100,8 @@ def _cut(tokens: list[Token]) -> list[Part]:
             token = replace(token, kind="place" if token.text.lower() in lex.PLACES else "filler")
         elif token.kind == "grain":
             token = _grain(token, tokens[at + 1 : at + 6])
+        elif token.kind == "mood":
+            token = _mood(token, tokens[at + 1 : at + 6])
         elif token.kind in ("light", "tint"):
             token = _adjective(token, part, tokens[at + 1 : at + 6])
         if token.kind in _OPENERS:
@@ -112,6 +116,12 @@ def _cut(tokens: list[Token]) -> list[Part]:
             part = _turn(part)
             parts.append(part)
         part.tokens.append(token)
+    for part in parts:
+        said = [token for token in part.tokens if token.kind != "filler"]
+        if len(said) == 1 and said[0].kind == "degree":
+            alone = moods.MOOD_ALONE.get(said[0].text.lower())
+            if alone is not None:
+                part.tokens = [replace(said[0], kind="mood", value=alone)]
     return [part for part in parts if part.tokens]
 
 
@@ -122,7 +132,13 @@ def _family(token: Token) -> str | None:
     return None
 
 
-_FAMILIES = (("camera", CAMERA), ("light", LIGHT), ("grain", GRAIN), ("motion", MOTION))
+_FAMILIES = (
+    ("camera", CAMERA),
+    ("light", LIGHT),
+    ("grain", GRAIN),
+    ("mood", MOOD),
+    ("motion", MOTION),
+)
 
 
 def _turn(part: Part) -> Part:
@@ -159,6 +175,15 @@ def _adjective(token: Token, part: Part, following: list[Token]) -> Token:
     if named and not led and after is following[0]:
         return replace(token, kind="degree", degree=Degree(0.5, 0.8, "light"))
     return token
+
+
+def _mood(token: Token, following: list[Token]) -> Token:
+    """Return "restless" before a sea as how the sea moves."""
+    after = next((other for other in following if other.kind not in ("filler", "degree")), None)
+    stirs = moods.MOOD_STIRS.get(token.text.lower())
+    if stirs is None or after is None or after.kind not in {"subject", "worn", "wind", "stir"}:
+        return token
+    return replace(token, kind="degree", degree=Degree(*stirs))
 
 
 def _grain(token: Token, following: list[Token]) -> Token:

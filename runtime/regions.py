@@ -7,7 +7,8 @@ segmentation (people), U2-Net-p (the salient subject) and FastDepth (depth).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,16 @@ from .letterbox import Map, disc, fitted, letterboxed, map_size, run_one, shrunk
 from .people import PEOPLE, find_people
 from .upsample import smoothstep
 
+if TYPE_CHECKING:
+    from .frame import Shot
+
 __all__ = [
+    "LOOK",
     "PEOPLE",
     "Face",
     "Hold",
     "Regions",
+    "carried",
     "face_boxes",
     "face_map",
     "find_regions",
@@ -32,7 +38,8 @@ __all__ = [
 ]
 
 
-_LOOK = 1600
+LOOK = 1600
+"""Pixels of the longer side at which a photo is looked at."""
 # How firmly each part of a person holds, and when the prompt asks people to move.
 _FIRM = np.array([0, 0.85, 1, 1, 0.9, 0.9], np.float32)
 _LOOSE = np.array([0, 0.25, 0.9, 1, 0.4, 0.5], np.float32)
@@ -70,13 +77,29 @@ def find_regions(pixels: NDArray[np.uint8], engines: Mapping[str, Engine]) -> Re
     Raises:
         EngineError: the device failed.
     """
-    look = shrunk(pixels, _LOOK)
+    look = shrunk(pixels, LOOK)
     faces = find_faces(look, engines["faces"])
     size = map_size(look)
     people = find_people(look, engines["people"], faces, size)
-    subject = _find_subject(look, engines["subject"], size)
+    subject = find_subject(look, engines["subject"], size)
     depth = _find_depth(look, engines["depth"], people, size)
     return Regions(faces, people, subject, depth)
+
+
+def carried(regions: Regions, shot: Shot) -> Regions:
+    """Take what was found on the photo to its frame; nobody is beyond the photo."""
+    people = shot.carry(regions.people)
+    people[..., 0] += 1.0 - people.sum(axis=-1)
+    return replace(
+        regions,
+        faces=[
+            replace(f, box=shot.carry_box(f.box), points=shot.carry_points(f.points))
+            for f in regions.faces
+        ],
+        people=people,
+        subject=shot.carry(regions.subject),
+        depth=shot.carry(regions.depth, fill=None),
+    )
 
 
 def hold_maps(regions: Regions, *, people_move: bool = False, subject_moves: bool = False) -> Hold:
@@ -126,7 +149,7 @@ def face_map(faces: list[Face], shape: tuple[int, ...]) -> Map:
     return held
 
 
-def _find_subject(look: NDArray[np.uint8], engine: Engine, size: tuple[int, int]) -> Map:
+def find_subject(look: NDArray[np.uint8], engine: Engine, size: tuple[int, int]) -> Map:
     image, inner = letterboxed(look, 320)
     normal = ((image - _MEAN) / _DEVIATION).transpose(2, 0, 1)
     salience = run_one(engine, np.ascontiguousarray(normal[None]))[0, 0]

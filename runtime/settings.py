@@ -138,6 +138,16 @@ class Understanding:
     camera: CameraIntent = field(default_factory=CameraIntent)
     light: LightIntent = field(default_factory=LightIntent)
     motion: MotionIntent = field(default_factory=MotionIntent)
+    mood: MoodName | None = None
+    """A mood that is named; None is none."""
+    grain: float | None = None
+    """Film grain, where it is spoken of; 0 is "no grain"."""
+    blur: float | None = None
+    """How soft the picture goes in the middle of the film, 0 .. 1; 0 is "sharp"."""
+    pause: bool = False
+    """True when the camera is to pause on its way."""
+    stutter: bool | None = None
+    """Whether the picture is to catch now and then; False is "no stutter", None says nothing."""
     understood: tuple[str, ...] = ()
     """One line for each thing understood, for people: "camera: push in, slow"."""
     unused: tuple[str, ...] = ()

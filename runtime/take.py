@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..engines.device import Device
 from ..engines.errors import BundleError
-from .bundle import Bundle
+from .bundle import Bundle, embedded_models
 from .noise import Noise
 from .photo import Photo
 from .settings import Settings, Understanding
@@ -22,6 +22,7 @@ from .stages import Stages
 
 if TYPE_CHECKING:
     from .planner import RenderPlan
+    from .regions import Regions
 
 Pixels = NDArray[np.uint8]
 
@@ -43,6 +44,10 @@ class Take:
     """Guidance that is used; None where the family knows none."""
     memory: RenderPlan | None = None
     """What memory it is planned to take, where the family settles that itself."""
+    picture: Pixels | None = None
+    """The photo as the film frames it, uint8 RGB (height, width, 3): its first frame."""
+    regions: Regions | None = None
+    """What was found on it, where somebody looked."""
 
 
 class Family(Protocol):
@@ -104,6 +109,9 @@ class LatentFamily(Protocol):
 
     It may also give `prepare(photo, plan)`: uint8 (H, W, 3) of any size to whatever its `frames`
     takes as its picture, where the reference does something else than a Lanczos resize.
+
+    And it may give `capabilities(bundle)`, a `length.Capabilities`: then its `frames` takes `link`,
+    a `windows.Link`, begins with what that holds, and gives it its latents to keep.
     """
 
     @property
@@ -155,8 +163,13 @@ def find_family(bundle: Bundle) -> Any:
     """Return the module in runtime/families that runs a bundle; see Family and LatentFamily.
 
     Raises:
-        BundleError: there is none of that name here.
+        BundleError: there is none of that name here, or the bundle makes no films.
     """
+    if bundle.family == "tool":
+        raise BundleError(
+            f"model {bundle.name!r} makes no films, it works on the frames of others: "
+            f"use {', '.join(embedded_models())}, or the folder of a model"
+        )
     if re.fullmatch("[a-z][a-z0-9]*", bundle.family):
         name = f"{__package__}.families.{bundle.family}"
         try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from . import lexicon as lex
-from .intents import Degree, Token
+from . import mood_words as moods
+from .parts import Degree, Token
 
 _NORMAL = Degree()
 
@@ -51,6 +52,12 @@ def vocabulary() -> Vocabulary:
     for word, kind in lex.TINTS.items():
         add("tint", [word], kind)
     add("grain", lex.GRAIN)
+    for word, mood in moods.MOOD_WORDS.items():
+        add("mood", [word], mood)
+    for word, much in moods.BLUR.items():
+        add("blur", [word], degree=Degree(much, 1.0, ""))
+    add("pause", moods.PAUSE)
+    add("stutter", moods.STUTTER)
     for word, strength in lex.WIND.items():
         add("wind", [word], degree=Degree(strength, 1.0, ""))
     for name, subjects in lex.SUBJECTS.items():
@@ -84,8 +91,8 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(phrases, words, max(phrase.count(" ") + 1 for phrase in phrases))
 
 
-_INFLECTED = {"camera", "move", "light", "light-name", "camera-phrase", "wind"} | {
-    *("subject", "worn", "people", "stir"),
+_INFLECTED = {"camera", "move", "pause", "light", "light-name", "camera-phrase", "wind"} | {
+    *("subject", "worn", "people", "stir", "stutter", "blur"),
 }
 
 

@@ -21,10 +21,13 @@ from ...engines.engine import Engine
 from ...engines.errors import BundleError
 from ..bundle import MANIFEST, Bundle
 from ..denoise import denoise
-from ..frame import Shot, frame_photo
+from ..faces import Face, find_faces
+from ..frame import frame_photo
+from ..letterbox import shrunk
+from ..look.look import resolve
 from ..motion import render
 from ..photo import Photo
-from ..regions import Regions, face_boxes, find_regions, keep_map
+from ..regions import LOOK, Regions, carried, face_boxes, face_map, find_regions, keep_map
 from ..schedule import schedule_from_manifest
 from ..settings import CLASSES, MotionIntent, Settings, Understanding
 from ..spectrum import assemble
@@ -145,7 +148,7 @@ def film(
             keep=keep_map(regions),
             boxes=face_boxes(regions),
         )
-        regions = to_frame(regions, shot)
+        regions = carried(regions, shot)
     with stages.stage("maps"):
         maps = predict_maps(bundle, shot.picture, regions, device=device, motion=motion)
     with stages.stage("denoise"):
@@ -162,6 +165,9 @@ def film(
         gain = 1.0 - maps.hold
         if shot.extended is not None:
             gain *= 1.0 - cv2.resize(shot.extended, gain.shape[::-1], interpolation=cv2.INTER_AREA)
+        how = resolve(settings, understanding)
+        if motion.people:
+            how = replace(how, layered=False)  # a cut-out holds still; hair is to move
         frames = render(
             shot.picture,
             spectrum,
@@ -170,15 +176,22 @@ def film(
             fps=settings.fps,
             loop=settings.loop,
             seed=settings.seed,
-            camera=understanding.camera,
-            light=understanding.light,
+            look=how,
             depth=scene_depth(maps.depth, maps.classes),
             people=1.0 - maps.people[..., 0],
             classes=maps.classes,
             focus=focus(regions),
             device=device,
+            faces=face_map(regions.faces, regions.depth.shape) if regions.faces else None,
         )
-    return Take(shot.width, shot.height, frames, notes=shot.notes)
+    return Take(
+        shot.width,
+        shot.height,
+        frames,
+        notes=shot.notes,
+        picture=shot.picture,
+        regions=regions,
+    )
 
 
 def analyse(bundle: Bundle, pixels: Pixels, *, device: Device | str = "auto") -> Maps:
@@ -198,17 +211,10 @@ def look(bundle: Bundle, pixels: Pixels, device: Device | str) -> Regions:
         return find_regions(pixels, engines)
 
 
-def to_frame(regions: Regions, shot: Shot) -> Regions:
-    """Take what was found on the photo to its frame; nobody is beyond the photo."""
-    people = shot.carry(regions.people)
-    people[..., 0] += 1.0 - people.sum(axis=-1)
-    return replace(
-        regions,
-        faces=[replace(face, box=shot.carry_box(face.box)) for face in regions.faces],
-        people=people,
-        subject=shot.carry(regions.subject),
-        depth=shot.carry(regions.depth, fill=None),
-    )
+def find_photo_faces(bundle: Bundle, pixels: Pixels, device: Device | str) -> list[Face]:
+    """Find the faces in a photo, uint8 (H, W, 3), and nothing else."""
+    with bundle.open("faces", device=device) as engine:
+        return find_faces(shrunk(pixels, LOOK), engine)
 
 
 def predict_maps(

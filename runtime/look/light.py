@@ -20,6 +20,7 @@ from .camera import glide
 
 if TYPE_CHECKING:
     from ..settings import LightIntent
+    from .pacing import Pacing
 
 Floats: TypeAlias = NDArray[np.float32]
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -28,7 +29,7 @@ GRID = 24  # cells along the shorter side of the field of light
 
 
 @dataclass(frozen=True)
-class Mood:
+class Shine:
     """One kind of light: what it does to tones, where it comes from, how it lives."""
 
     exposure: float = 0.0
@@ -51,17 +52,17 @@ class Mood:
     """Unsteadiness of the beam, as a share of it; slow enough for any eye."""
 
 
-MOODS: dict[str, Mood] = {
-    "photo": Mood(),
-    "none": Mood(wander=0.0, warmth=0.0),
-    "golden": Mood(0.02, (0.045, 0.008, -0.06), 0.0, 0.15, (1.0, 0.72, 0.30), 0.0, 0.022, 0.012),
-    "dusk": Mood(-0.32, (-0.02, -0.01, 0.060), 0.05, 0.05, (0.9, 0.5, 0.7), 0.0, 0.018, 0.010),
-    "moon": Mood(-0.48, (-0.08, -0.012, 0.09), 0.22, 0.06, (0.7, 0.85, 1.0), 0.0, 0.020, 0.004),
-    "candle": Mood(
+SHINES: dict[str, Shine] = {
+    "photo": Shine(),
+    "none": Shine(wander=0.0, warmth=0.0),
+    "golden": Shine(0.02, (0.045, 0.008, -0.06), 0.0, 0.15, (1.0, 0.72, 0.30), 0.0, 0.022, 0.012),
+    "dusk": Shine(-0.32, (-0.02, -0.01, 0.060), 0.05, 0.05, (0.9, 0.5, 0.7), 0.0, 0.018, 0.010),
+    "moon": Shine(-0.48, (-0.08, -0.012, 0.09), 0.22, 0.06, (0.7, 0.85, 1.0), 0.0, 0.020, 0.004),
+    "candle": Shine(
         -0.30, (0.05, -0.005, -0.08), 0.0, 0.24, (1.0, 0.66, 0.30), 1.0, 0.012, 0.010, 0.22
     ),
-    "overcast": Mood(-0.07, (-0.015, 0.0, 0.015), 0.14, 0.0, (1.0, 1.0, 1.0), 0.0, 0.034, 0.003),
-    "bright": Mood(0.13, (0.010, 0.006, -0.008), 0.0, 0.05, (1.0, 0.97, 0.9), 0.0, 0.020, 0.006),
+    "overcast": Shine(-0.07, (-0.015, 0.0, 0.015), 0.14, 0.0, (1.0, 1.0, 1.0), 0.0, 0.034, 0.003),
+    "bright": Shine(0.13, (0.010, 0.006, -0.008), 0.0, 0.05, (1.0, 0.97, 0.9), 0.0, 0.020, 0.006),
 }
 """The kinds of light by name; "photo" is the photo's own light, alive; "none" leaves it alone."""
 
@@ -72,7 +73,9 @@ class Light:
     intent: kind and strength, None for the photo's own light; seconds, loop, seed as in the
     settings; size: (height, width) of the frames; focus: (x, y) shares, where candlelight is;
     flame: (h, w) 0..1 where something burns, which flickers by itself unless kind is "none"; sun:
-    -1 it stands on the left, 1 on the right (see `sunny_side`).
+    -1 it stands on the left, 1 on the right (see `sunny_side`); arrives: seconds over which it
+    becomes what it is; wander: how uneven it is, 1 its own; swell: how much stronger it is where
+    the pacing's feeling is highest.
     """
 
     def __init__(
@@ -86,11 +89,17 @@ class Light:
         focus: tuple[float, float] = (0.5, 0.5),
         flame: Floats | None = None,
         sun: float = 1.0,
+        arrives: float = 5.0,
+        wander: float = 1.0,
+        swell: float = 0.0,
+        pacing: Pacing | None = None,
     ) -> None:
         kind = (intent.kind if intent is not None else None) or "photo"
-        self._mood = MOODS[kind]
+        self._shine = SHINES[kind]
         self._strength = float(intent.strength) if intent is not None else 1.0
         self._seconds = max(seconds, 1e-3)
+        self._arrives, self._wander = arrives, wander
+        self._swell, self._pacing = swell if pacing is not None else 0.0, pacing
         self._loop = loop
         self._size = size
         height, width = size
@@ -98,7 +107,7 @@ class Light:
         grid = (max(2, round(height * cells)), max(2, round(width * cells)))
         rng = np.random.default_rng([seed, 7])
         self._waves = _Waves(rng, grid, self._fit)
-        self._beam = _beam(self._mood, grid, focus, sun)
+        self._beam = _beam(self._shine, grid, focus, sun)
         self._flame: Floats | None = None
         if flame is not None:
             sure = smoothstep((resize(np.ascontiguousarray(flame, np.float32), grid) - 0.3) / 0.4)
@@ -109,7 +118,7 @@ class Light:
             self._strength = 0.0
         starts = rng.uniform(0.0, 2.0 * math.pi, 3)
         self._pulse = [(self._fit(f), p) for f, p in zip((0.53, 0.97, 1.61), starts, strict=True)]
-        self._dither = _dither(size)
+        self._dither = dither(size)
 
     def _fit(self, frequency: float) -> float:
         if not self._loop:
@@ -124,19 +133,25 @@ class Light:
             return part * (1.0 - math.cos(2.0 * math.pi * time / self._seconds)) / 2.0
         return glide(time / min(over, self._seconds), 0.5, 0.5)
 
+    def _much(self, time: float) -> float:
+        """How strong the light is, its own strength where feeling does not make it swell."""
+        if self._pacing is None or not self._swell:
+            return self._strength
+        return self._strength * (1.0 + self._swell * self._pacing.feeling(time))
+
     def field(self, time: float) -> Floats:
         """What brightness is multiplied by at `time`, (grid height, grid width, 3) float32."""
-        mood, strength = self._mood, self._strength
+        shine, strength = self._shine, self._much(time)
         here, warm = self._waves(time) - self._waves(0.0)
         begun = strength * self._begun(time, 3.0)
-        bright = np.float32(begun * mood.wander) * here
-        shift = np.float32(begun * mood.warmth) * warm
+        bright = np.float32(begun * shine.wander * self._wander) * here
+        shift = np.float32(begun * shine.warmth * self._wander) * warm
         field = np.stack([bright + shift, bright, bright - shift], -1)
         unsteady = sum(math.sin(2.0 * math.pi * f * time + p) for f, p in self._pulse) / 2.2
-        if mood.beam:
-            amount = mood.beam * strength * self._begun(time, 5.0)
-            amount *= 1.0 + mood.flicker * unsteady
-            glow = np.array(mood.glow, np.float32)
+        if shine.beam:
+            amount = shine.beam * strength * self._begun(time, self._arrives)
+            amount *= 1.0 + shine.flicker * unsteady
+            glow = np.array(shine.glow, np.float32)
             moving = self._beam * (1.0 + np.float32(0.10) * here)
             field += np.float32(amount) * moving[..., None] * glow
         if self._flame is not None:
@@ -146,14 +161,14 @@ class Light:
 
     def tones(self, time: float) -> Floats:
         """The level that each of 256 levels becomes, (256, 3) float32, before the field."""
-        mood = self._mood
-        begun = self._strength * self._begun(time, 5.0)
+        shine = self._shine
+        begun = self._much(time) * self._begun(time, self._arrives)
         level = np.arange(256, dtype=np.float32)[:, None] / 255.0
-        gain = 2.0 ** (mood.exposure * begun) * (1.0 + np.array(mood.tint, np.float32) * begun)
+        gain = 2.0 ** (shine.exposure * begun) * (1.0 + np.array(shine.tint, np.float32) * begun)
         lifted = level * gain.astype(np.float32)
         # A shoulder keeps highlights inside the range, also after the field has been laid on.
         top = 1.0 + (float(gain.max()) - 1.0 if gain.max() > 1.0 else 0.0)
-        headroom = (mood.beam * 0.8 + 0.7 * mood.wander) * begun + (top - 1.0)
+        headroom = (shine.beam * 0.8 + 0.7 * shine.wander * self._wander) * begun + (top - 1.0)
         knee = 0.70
         over = np.maximum(lifted - knee, 0.0)
         span = 1.0 - knee
@@ -165,7 +180,7 @@ class Light:
         if time <= 0.0 or self._strength <= 0.0:
             return frame
         toned = cv2.LUT(frame, self.tones(time)[None])
-        grey = self._mood.grey * self._strength * self._begun(time, 5.0)
+        grey = self._shine.grey * self._much(time) * self._begun(time, self._arrives)
         if grey > 0.0:
             keep = np.eye(3) * (1.0 - grey) + grey * np.array([[0.299, 0.587, 0.114]] * 3)
             toned = cv2.transform(toned, keep)
@@ -223,12 +238,12 @@ def sunny_side(picture: Bytes) -> float:
     return -1.0 if float(bright[:, :16].sum()) > float(bright[:, 16:].sum()) else 1.0
 
 
-def _beam(mood: Mood, grid: tuple[int, int], focus: tuple[float, float], sun: float) -> Floats:
+def _beam(shine: Shine, grid: tuple[int, int], focus: tuple[float, float], sun: float) -> Floats:
     """Where the beam falls: from the sunny side, or around the focus; mean near 0, peak 1."""
     height, width = grid
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x + 0.5) / width, (y + 0.5) / height
-    if mood.local > 0.5:
+    if shine.local > 0.5:
         away = np.hypot((x - focus[0]) * width, (y - focus[1]) * height) / (0.75 * min(grid))
         fall = np.exp(-0.5 * away * away)
         return np.asarray(1.35 * fall - 0.35, np.float32)
@@ -237,7 +252,7 @@ def _beam(mood: Mood, grid: tuple[int, int], focus: tuple[float, float], sun: fl
     return np.asarray(1.15 * fall - 0.25, np.float32)
 
 
-def _dither(size: tuple[int, int]) -> Floats:
+def dither(size: tuple[int, int]) -> Floats:
     """Fixed fine noise within half a level, after Jimenez's interleaved gradient noise (2014)."""
     height, width = size
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from reverie.runtime import motion
+from reverie.runtime.look.look import Look
 from reverie.runtime.motion import render
 from reverie.runtime.settings import CLASSES, CameraIntent, LightIntent
 from reverie.runtime.spectrum import FREQUENCIES, Spectrum
@@ -211,3 +212,44 @@ def test_memory_does_not_grow_with_the_film() -> None:
 def test_odd_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="even"):
         render(texture()[:-1], spectrum(), everywhere(), seconds=1, fps=12)
+
+
+# Measured before films had looks: the change from the photo at three moments, and the last one's
+# colours in its upper and lower left. A float differs elsewhere by less than the tolerance.
+BEFORE: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "plain": ({}, [1.872, 18.661, 29.232, 125.905, 124.757, 122.945, 125.709, 127.175, 130.068]),
+    "orbit": (
+        {"camera": CameraIntent("orbit"), "light": LightIntent("candle", grain=0.5)},
+        [0.863, 14.283, 31.772, 127.8, 114.278, 98.404, 128.737, 116.981, 103.707],
+    ),
+    "loop": (
+        {"camera": CameraIntent("left"), "light": LightIntent("golden"), "loop": True},
+        [18.143, 47.184, 16.997, 129.299, 129.066, 125.949, 131.051, 130.512, 130.032],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_without_a_mood_films_are_what_they_were(name: str) -> None:
+    options, known = BEFORE[name]
+    y, x = np.mgrid[0:36, 0:48].astype(np.float32)
+    near = (1 / (1 + np.exp(np.hypot(x - 24, y - 20) - 9))).astype(np.float32)
+    maps = {"depth": near, "people": near, "focus": (0.5, 0.4), "gain": 1 - near}
+    options = {"camera": None, "light": None, **options}
+    frames = film(3.0, 8, spectrum=spectrum(drift=0.01), seed=2, **maps, **options)
+    values = frames.astype(float)
+    moved = [np.abs(frame - values[0]).mean() for frame in values[[4, 12, 20]]]
+    colours = values[20].reshape(2, 72, 2, 96, 3).mean((1, 3)).ravel()[:6]
+    assert [*moved, *colours] == pytest.approx(known, abs=0.02)
+    look = Look(options.get("camera") or CameraIntent(), options.get("light") or LightIntent())
+    same = film(
+        3.0,
+        8,
+        spectrum=spectrum(drift=0.01),
+        seed=2,
+        look=look,
+        faces=near,
+        loop=bool(options.get("loop")),
+        **maps,
+    )
+    assert np.array_equal(same, frames)

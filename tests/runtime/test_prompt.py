@@ -308,3 +308,59 @@ def test_the_lexicon_is_in_order() -> None:
 
 def test_a_prompt_is_part_of_the_settings() -> None:
     assert understand(Settings(prompt="zoom out").prompt).camera.move == "pull"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mood"),
+    [
+        ("wistful", "wistful"),
+        ("a nostalgic old film look", "wistful"),
+        ("tender memory", "tender"),
+        ("tender", "tender"),
+        ("tender, candlelight", "tender"),
+        ("radiant morning", "radiant"),
+        ("restless", "restless"),
+        ("stillness", "still"),
+        ("mood: melancholic", "wistful"),
+        ("z\u00e4rtlich", "tender"),
+        ("wistful and radiant", "wistful"),
+        ("tender breeze in the leaves", None),
+        ("restless sea", None),
+        ("not restless", None),
+        ("hold still", None),
+    ],
+)
+def test_moods(prompt: str, mood: str | None) -> None:
+    found = understand(prompt)
+    assert found.mood == mood
+    assert (f"mood: {mood}" in found.understood) == (mood is not None)
+
+
+def test_one_mood_a_clip_and_the_other_is_reported() -> None:
+    assert understand("wistful and radiant").unused == ("radiant",)
+    assert understand("not restless").unused == ("restless",)
+    assert understand("slightly wistful, zorp").unused == ("slightly", "zorp")
+
+
+def test_restless_before_the_sea_is_how_the_sea_moves() -> None:
+    found = understand("restless sea")
+    assert found.motion.gains["water"] > 1
+    assert found.unused == ()
+
+
+def test_pauses_blur_and_stutters() -> None:
+    found = understand("camera zooms in slowly, pauses, dreamy")
+    assert (found.pause, found.blur, found.camera.move) == (True, 0.6, "push")
+    assert found.understood == (
+        "camera: push in, slow",
+        "camera: pauses on its way",
+        "focus: soft as a memory",
+    )
+    assert understand("soft focus").blur == 0.7
+    assert understand("sharp, no stutter").blur == 0.0
+    assert understand("no stutter").stutter is False
+    assert understand("the picture stutters").stutter is True
+    assert understand("no pause").pause is False
+    assert understand("old film").grain == 0.5
+    assert understand("no film grain").grain == 0.0
+    assert understand("zoom in").grain is None

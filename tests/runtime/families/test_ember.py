@@ -11,7 +11,7 @@ from reverie.runtime.bundle import Bundle, load_bundle
 from reverie.runtime.families import ember
 from reverie.runtime.frame import frame_photo
 from reverie.runtime.photo import load_photo
-from reverie.runtime.regions import Regions
+from reverie.runtime.regions import Regions, carried
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 
@@ -39,10 +39,10 @@ def test_what_was_found_goes_with_the_frame() -> None:
     regions.people[..., 0] = 0
     regions.people[..., 4] = 1
     shot = frame_photo(photo, aspect="1:4", height=200, keep=regions.subject)
-    carried = ember.to_frame(regions, shot)
-    np.testing.assert_allclose(carried.people.sum(-1), 1, atol=1e-5)
+    on_frame = carried(regions, shot)
+    np.testing.assert_allclose(on_frame.people.sum(-1), 1, atol=1e-5)
     assert shot.extended is not None
-    assert carried.people[0, :, 0].min() == pytest.approx(1)  # nobody beyond the photo
+    assert on_frame.people[0, :, 0].min() == pytest.approx(1)  # nobody beyond the photo
 
 
 def test_the_seed_is_the_wind(toy: Bundle) -> None:

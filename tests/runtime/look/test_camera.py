@@ -7,7 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from reverie.runtime.look.camera import Camera, Lens, View, calm_depth, glide
+from reverie.runtime.look.camera import Camera, View, glide, headroom
+from reverie.runtime.look.lens import Lens, calm_depth
+from reverie.runtime.look.mood import MOODS
+from reverie.runtime.look.pacing import Pacing
 from reverie.runtime.settings import CameraIntent
 
 MOVES = ("push", "pull", "left", "right", "up", "down", "orbit", "still", None)
@@ -142,3 +145,28 @@ def test_glide_goes_from_rest_to_rest() -> None:
     assert all(b >= a for a, b in pairwise(values))
     assert glide(0.02) < 0.002
     assert 1 - glide(0.98) < 0.002
+
+
+def test_a_push_with_a_score_keeps_the_head_in_sight() -> None:
+    people = np.zeros((100, 80), np.float32)
+    people[6:, 20:60] = 1.0
+    assert headroom(people) == pytest.approx(0.06)
+    assert headroom(None) is None
+    assert headroom(np.zeros((10, 10), np.float32)) is None
+    assert headroom(np.ones((10, 10), np.float32)) is None
+    for name, mood in MOODS.items():
+        pacing = Pacing(mood.score, seconds=10.0)
+        camera = Camera(
+            mood.camera, seconds=10, focus=(0.5, 0.45), pacing=pacing, above=headroom(people)
+        )
+        tops = [camera.view(float(t)).top for t in np.linspace(0, 10, 41)]
+        assert max(tops) < 0.05, name
+
+
+def test_a_push_leans_to_the_side_its_seed_chooses() -> None:
+    sides = set()
+    for seed in range(6):
+        pacing = Pacing(MOODS["wistful"].score, seconds=10.0, seed=seed)
+        camera = Camera(CameraIntent("push"), seconds=10, pacing=pacing, aside=1.0)
+        sides.add(np.sign(camera.view(4.0).side))
+    assert sides == {-1.0, 1.0}

@@ -37,3 +37,15 @@ def test_it_keeps_colour_and_brightness_and_spares_black_and_white() -> None:
 
 def test_no_strength_no_grain() -> None:
     assert np.array_equal(Grain(SIZE, 0.0).lay(grey(), 9, 3.0), grey())
+
+
+def test_faces_are_spared_where_that_is_asked() -> None:
+    faces = np.zeros((30, 40), np.float32)
+    faces[10:20, 15:25] = 1.0
+    size = (120, 160)
+    frame = np.full((*size, 3), 128, np.uint8)
+    spared = Grain(size, 1.0, seed=3, faces=faces).lay(frame, 60, 3.0).astype(float)
+    plain = Grain(size, 1.0, seed=3).lay(frame, 60, 3.0).astype(float)
+    face, rest = (slice(48, 72), slice(68, 92)), (slice(0, 24), slice(0, 160))
+    assert spared[face].std() < 0.5 * plain[face].std()
+    assert np.array_equal(spared[rest], plain[rest])

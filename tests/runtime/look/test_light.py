@@ -6,7 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from reverie.runtime.look.light import MOODS, Light, relight, sunny_side
+from reverie.runtime.look.light import SHINES, Light, relight, sunny_side
+from reverie.runtime.look.pacing import Pacing
 from reverie.runtime.settings import LightIntent, LightKind
 
 SIZE = (72, 96)
@@ -24,8 +25,8 @@ def light(kind: str | None, strength: float = 1.0, **more: object) -> Light:
     return Light(LightIntent(kind, strength), **options)  # type: ignore[arg-type]
 
 
-def test_every_kind_that_can_be_asked_for_has_a_mood() -> None:
-    assert set(get_args(LightKind)) <= set(MOODS)
+def test_every_kind_that_can_be_asked_for_is_known() -> None:
+    assert set(get_args(LightKind)) <= set(SHINES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,7 +52,7 @@ def test_nothing_strobes(kind: str | None, picture: np.ndarray) -> None:
     assert np.count_nonzero(turns) / 2 / 10 < 3.0  # swings a second
 
 
-def test_moods_look_like_their_names(picture: np.ndarray) -> None:
+def test_kinds_look_like_their_names(picture: np.ndarray) -> None:
     late = {kind: light(kind).shine(picture, 9.0).astype(float).mean((0, 1)) for kind in KINDS}
     plain = picture.astype(float).mean((0, 1))
     warmth = {kind: colour[0] - colour[2] for kind, colour in late.items()}
@@ -148,3 +149,21 @@ def test_sunny_side() -> None:
     picture[:10, 45:] = 250
     assert sunny_side(picture) == 1.0
     assert sunny_side(picture[:, ::-1]) == -1.0
+
+
+def test_light_swells_with_feeling_and_is_smooth_where_it_is_uneven() -> None:
+    pacing = Pacing(seconds=10.0, peak=0.5)
+    even, swelling = light("golden"), light("golden", swell=0.5, pacing=pacing)
+    peak = [float(np.abs(one.field(5.0) - 1).mean()) for one in (even, swelling)]
+    assert peak[1] > 1.3 * peak[0]
+    assert np.array_equal(even.field(10.0), swelling.field(10.0))
+    uneven = light("overcast", wander=2.0).field(6.0)
+    assert uneven.std() > 1.5 * light("overcast").field(6.0).std()
+    # A cell is a twenty-fourth of the shorter side: no edge of light falls across a face.
+    assert max(np.abs(np.diff(uneven, axis=axis)).max() for axis in (0, 1)) < 0.03
+
+
+def test_light_may_take_its_time() -> None:
+    soon, late = light("dusk"), light("dusk", arrives=9.0)
+    assert late.tones(3.0).mean() > soon.tones(3.0).mean()
+    assert np.allclose(late.tones(10.0), soon.tones(10.0))
