@@ -24,6 +24,7 @@ from ..runtime.settings import (
 
 if TYPE_CHECKING:
     from ..engines.machine import Machine
+    from ..runtime.length import LengthPlan
     from ..runtime.planner import RenderPlan
 
 _PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
@@ -77,6 +78,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     )
     add("--height", type=int, default=720, help=f"{_range(HEIGHT_RANGE)} (default 720)")
     add("--fps", type=int, default=24, help=f"{_range(FPS_RANGE)} (default 24)")
+    add("--loop", action="store_true", help="let the end lead into the beginning")
     add("--steps", type=int, help=f"denoising steps, {_range(STEPS_RANGE)}")
     add("--guidance", type=float, help=f"guidance, {_range(GUIDANCE_RANGE)}")
     add("--json", action="store_true", help="print one JSON object and nothing else")
@@ -99,15 +101,17 @@ def run(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         num_frames=arguments.frames,
         guidance=arguments.guidance,
+        loop=arguments.loop,
     )
     from ..runtime.bundle import load_bundle
     from ..runtime.frame import frame_size
     from ..runtime.planner import plan_render
-    from ..runtime.shapes import UNKNOWN_PHOTO, plan_for
+    from ..runtime.shapes import UNKNOWN_PHOTO, length_of, plan_for
 
     bundle = load_bundle(arguments.model)
     gpu, machine = choose_gpu(arguments.gpu)
     plan = plan_for(bundle, settings=settings)
+    length = length_of(bundle, settings)
     made = plan_render(
         bundle,
         plan,
@@ -123,7 +127,12 @@ def run(arguments: argparse.Namespace) -> None:
         "width": plan.width,
         "height": plan.height,
         "frames": plan.num_frames,
-        "notes": [*plan.notes, *([_ESTIMATED] if gpu else [])],
+        "length": None if length is None else _length(length),
+        "notes": [
+            *plan.notes,
+            *(() if length is None else length.explanation),
+            *([_ESTIMATED] if gpu else []),
+        ],
     }
     if arguments.json:
         print(json.dumps(facts))
@@ -171,13 +180,22 @@ def describe(plan: RenderPlan) -> dict[str, Any]:
     }
 
 
+def _length(length: LengthPlan) -> dict[str, Any]:
+    """How a film's frames come out of the model's, as plain data."""
+    facts = asdict(length)
+    del facts["explanation"]  # it is among the notes
+    return facts
+
+
 def _print(facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
     title = f"{facts['model']} on {facts['device']}, {facts['width']}x{facts['height']}"
-    networks = Table(title=_text(f"{title}, {facts['frames']} frames"), title_justify="left")
+    windows = facts["length"]["windows"] if facts["length"] else 1
+    frames = f"{facts['frames']} frames" + (f", {windows} times" if windows > 1 else "")
+    networks = Table(title=_text(f"{title}, {frames}"), title_justify="left")
     for name in ("component", "precision", "residency", "backend"):
         networks.add_column(name)
     for name in ("weights", "activations"):

@@ -33,6 +33,7 @@ from .take import LatentFamily, Plan, find_family, gives_frames
 
 if TYPE_CHECKING:
     from .planner import RenderPlan
+    from .windows import Link
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
@@ -224,10 +225,12 @@ class Model:
         noise: Noise,
         stages: Stages,
         placed: Placed | None = None,
+        link: Link | None = None,
     ) -> Iterator[Pixels]:
         """Yield a plan's frames of a picture, uint8 (H, W, 3) of any size.
 
-        placed: where the plan runs, settled before; None settles it now.
+        placed: where the plan runs, settled before; None settles it now. link: to the window of a
+        film before this one, and to the next, for families that have `capabilities`.
         """
         placed = placed or self._place.follow(plan, stages)
         prepare = getattr(self.family, "prepare", None)
@@ -241,6 +244,7 @@ class Model:
             noise=noise,
             device=self._place.spot.device,
             stages=stages,
+            **({} if link is None else {"link": link}),
         )
 
     def memory(self, plan: Plan) -> RenderPlan | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -13,11 +13,17 @@ Pixels = NDArray[np.uint8]
 _SAME = 1e-6  # of a frame
 
 
-def retime(frames: Iterator[Pixels], step: float, count: int) -> Iterator[Pixels]:
+def retime(
+    frames: Iterator[Pixels],
+    step: float,
+    count: int,
+    between: Callable[[Pixels, Pixels, float], Pixels] | None = None,
+) -> Iterator[Pixels]:
     """Yield `count` frames, uint8 of one shape, taken `step` frames apart from the first on.
 
-    Between two frames they are blended in proportion; after the last it stands still. Three frames
-    at most are held. A step above 1 is faster, below 1 slower; 1 passes frames on as they are.
+    between: (before, after, share 0..1) -> the frame there; None blends the two in proportion.
+    After the last frame it stands still. Three frames at most are held. A step above 1 is faster,
+    below 1 slower; 1 passes frames on as they are.
     """
     before = next(frames)
     after = next(frames, before)
@@ -31,6 +37,8 @@ def retime(frames: Iterator[Pixels], step: float, count: int) -> Iterator[Pixels
         share = place - whole
         if share <= _SAME or after is before:
             yield before
+        elif between is not None:
+            yield between(before, after, share)
         else:
             mixed = cv2.addWeighted(before, 1.0 - share, after, share, 0.0)
             yield np.asarray(mixed, np.uint8)

@@ -10,13 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..engines.errors import BundleError, SettingsError
 from .bundle import MANIFEST, Bundle
 from .frame import frame_size
 from .settings import HEIGHT_RANGE, Settings
 from .take import find_family, gives_frames
+
+if TYPE_CHECKING:
+    from .length import LengthPlan
 
 Shape: TypeAlias = tuple[int, ...]
 ShapeSet: TypeAlias = dict[str, Shape]
@@ -161,6 +164,9 @@ def plan_for(
 ) -> Any:
     """Return the plan that `reverie animate` with these options would make; None is its default.
 
+    Where a film takes several windows of a model's frames, it is the plan of one: they are made one
+    after the other, and so is what they take.
+
     settings: a whole clip's settings, over which the others are laid. photo: (width, height) of the
     picture, in any unit. family_settings: the family's own, such as decode_tile.
 
@@ -191,6 +197,24 @@ def plan_for(
     from .model import Model
 
     return plan_film(Model(bundle, family), asked, frame, **family_settings).plan
+
+
+def length_of(
+    bundle: Bundle, settings: Settings, photo: tuple[int, int] = UNKNOWN_PHOTO
+) -> LengthPlan | None:
+    """Return how a film gets its length out of a model's frames; None where it can have any.
+
+    Raises SettingsError and BundleError as `plan_for` does.
+    """
+    family = find_family(bundle)
+    if not gives_frames(family):
+        return None
+    from .film import plan_film
+    from .model import Model
+
+    frame = frame_size(settings.aspect, settings.height, photo)
+    drawn = settings.interpolation == "auto"
+    return plan_film(Model(bundle, family), settings, frame, drawn=drawn).length
 
 
 def filled(bundle: Bundle, component: str, sizes: Mapping[str, Shape]) -> ShapeSet:

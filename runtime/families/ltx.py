@@ -3,7 +3,8 @@
 Two of diffusers' pipelines in one: LTXImageToVideoPipeline (0.9.0 and 0.9.1) and
 LTXConditionPipeline (from 0.9.5 on), whose schedules, coordinates and ways of holding a picture
 differ; the manifest's "pipeline" says which. Of the latter, pictures at the film's two ends are
-known here; videos as conditions, and with them `denoise_strength`, are not.
+known here, and the last latents of a window before; videos as conditions, and with them
+`denoise_strength`, are not.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 from ...engines.device import Device
 from ...engines.errors import SettingsError
 from ..bundle import Bundle
+from ..length import Capabilities
 from ..model import number, open_photo, whole
 from ..noise import Noise
 from ..stages import Stages
 from ..text import Text
+from ..windows import Link
 from .ltx_plan import (
     Plan,
     Traits,
@@ -42,6 +45,7 @@ SETTINGS: Mapping[str, Any] = {
     "guidance_rescale": None,
     "strength": None,
     "last_image": None,
+    "last_image_frame": None,
     "image_cond_noise_scale": None,
     "decode_timestep": None,
     "decode_noise_scale": None,
@@ -51,9 +55,22 @@ SETTINGS: Mapping[str, Any] = {
 }
 """The film's rate, which the network is told; timesteps by number or by a preset's name, or noise
 levels before shifting; how far guidance keeps the spread of what it guides; how firmly the pictures
-hold, 0..1 (two numbers: first and last); a picture to end at; noise on pictures that hold fully;
+hold, 0..1 (two numbers: first and last); a picture to end at, and at which frame, counted from 0,
+where that is not the last; noise on pictures that hold fully;
 how noisy the decoder takes its latents to be, and how noisy they are made (else as much); tokens of
 a prompt; latent frames, and pixels, to a piece of decoding (else chosen by memory)."""
+
+HANDED_ON = 2
+"""Latent frames of a window that the next one begins with: 16 frames, of eight each."""
+
+
+def capabilities(bundle: Bundle) -> Capabilities:
+    """Say how windows join: the last latents of one are told to be clean in the next.
+
+    A model made for LTXConditionPipeline can be led to a picture at the end, too.
+    """
+    traits = Traits.of(bundle)
+    return Capabilities(HANDED_ON, traits.decoder.time, end=traits.condition)
 
 
 def plan(
@@ -70,6 +87,7 @@ def plan(
     guidance_rescale: float | None = None,
     strength: Any = None,
     last_image: Any = None,
+    last_image_frame: int | None = None,
     image_cond_noise_scale: float | None = None,
     decode_timestep: float | None = None,
     decode_noise_scale: float | None = None,
@@ -99,6 +117,10 @@ def plan(
     num_frames = nearest_frames(traits, default(bundle, "num_frames", num_frames, 161), notes)
     if last_image is not None and num_frames == 1:
         raise SettingsError("last_image needs a second frame to be at: ask for more num_frames")
+    if last_image_frame is not None:
+        if last_image is None:
+            raise SettingsError("last_image_frame says where last_image is: give that too")
+        last_image_frame = whole("last_image_frame", last_image_frame, 1, num_frames - 1)
     decode_timestep = asked("decode_timestep", decode_timestep, 0.0, 0.0, 1.0)
     time, space = traits.decoder.time, traits.decoder.space
     tokens = ((num_frames - 1) // time + 1) * (height // space) * (width // space)
@@ -135,6 +157,7 @@ def plan(
         ),
         schedule=schedule,
         last_image=None if last_image is None else open_photo(last_image),
+        last_image_frame=last_image_frame,
         decode_window=(
             None if decode_window is None else whole("decode_window", decode_window, 2, 1 << 20)
         ),
@@ -187,18 +210,28 @@ def frames(
     noise: Noise,
     device: Device | str,
     stages: Stages,
+    link: Link | None = None,
 ) -> Iterator[Pixels]:
     """Yield the plan's frames; see `take.LatentFamily`."""
     traits, shapes = Traits.of(bundle), noise_shapes(bundle, plan)
     prompts = [prompt or ""] + [negative_prompt or ""] * (plan.guidance > 1.0)
     with stages.stage("text"):
-        texts = Text(bundle, device).embed_many(prompts, plan.max_sequence_length)
+
+        def embed() -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+            return Text(bundle, device).embed_many(prompts, plan.max_sequence_length)
+
+        texts = embed() if link is None else link.once("texts", embed)
     with stages.stage("encode image"):
-        tokens = encode(bundle, traits, picture, plan, noise, shapes, device)
+        before = None if link is None else link.held
+        tokens = encode(bundle, traits, picture, plan, noise, shapes, device, before)
     with stages.stage("denoise"), bundle.open("denoiser", device=device) as engine:
         moved = denoise(engine, traits, tokens, plan, texts, noise, shapes, stages)
     del texts
     latents = unpack(moved[tokens.extra :], plan.latent_size(traits.decoder))
+    if before is not None:  # noise on what is held is for the steps alone
+        latents[:, :, 1 : 1 + len(before)] = before.transpose(1, 0, 2, 3)[None]
+    if link is not None:
+        link.keep(latents[0].transpose(1, 0, 2, 3))
     latents = latents * by_channel(traits.std) / np.float32(traits.scaling)
     latents = latents + by_channel(traits.mean)
     del moved, tokens

@@ -102,6 +102,8 @@ class Plan:
     max_sequence_length: int
     schedule: Schedule = field(repr=False)
     last_image: Any = field(default=None, repr=False)
+    last_image_frame: int | None = None
+    """Where it is; None is the last frame."""
     decode_window: int | None = None
     decode_tile: int | None = None
     notes: tuple[str, ...] = ()

@@ -39,12 +39,20 @@ def encode(
     noise: Noise,
     shapes: Mapping[str, tuple[int, ...]],
     device: Device | str,
+    before: Array | None = None,
 ) -> Tokens:
-    """Make the film's tokens before the first step, its pictures among them."""
+    """Make the film's tokens before the first step, its pictures among them.
+
+    before: (n, C, h, w) normalised latents that go before all that moves, after the picture's.
+    """
     size, decoder = plan.latent_size(traits.decoder), traits.decoder
     latents = noise.draw("latents", shapes["latents"]).copy()
     held = np.zeros(size, np.float32)
     first, last = plan.strengths
+    if before is not None:
+        first = 1.0  # the picture is a frame of the film itself
+        latents[:, :, 1 : 1 + len(before)] = before.transpose(1, 0, 2, 3)[None]
+        held[1 : 1 + len(before)] = 1.0
 
     def coords(size: tuple[int, int, int], at: int) -> Array:
         return coordinates(
@@ -71,11 +79,12 @@ def encode(
         end = sample(fitted(plan.last_image, plan), "last_image")
     if last < 1:
         end = lerp(noise.draw("last_noise", shapes["last_noise"]), end, last)
-    extra = pack(end)
+    extra, at = pack(end), plan.last_image_frame
+    at = plan.num_frames - 1 if at is None else at
     return Tokens(
         np.concatenate([extra, tokens.values]),
         np.concatenate([np.full(len(extra), last, np.float32), tokens.held]),
-        np.concatenate([coords((1, *size[1:]), plan.num_frames - 1), tokens.coords], axis=1),
+        np.concatenate([coords((1, *size[1:]), at), tokens.coords], axis=1),
         extra=len(extra),
     )
 

@@ -24,17 +24,34 @@ from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..clip_image import see
 from ..denoise import denoise
+from ..length import Capabilities
 from ..noise import Noise
 from ..resident import walk_or
 from ..shrink import draw_in_pieces
 from ..stages import Stages
+from ..windows import Link
 from .svd_plan import SETTINGS, Plan, Traits, noise_shapes, plan, schedule_of
 from .svd_resident import walk
+from .svd_tail import can_follow, drawn_to
 
-__all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan", "prepare"]
+__all__ = ["SETTINGS", "Plan", "capabilities", "frames", "noise_shapes", "plan", "prepare"]
 
 Array: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
+
+HANDED_ON = 6
+"""Frames of a window whose latents the next one follows, of 25; a third of a shorter one."""
+
+
+def capabilities(bundle: Bundle) -> Capabilities:
+    """Say how windows join: the first frames of one follow the last latents of another.
+
+    With a schedule that is not Euler's, a window begins with a picture of the last frame alone. No
+    picture can be held at the end: the network was taught to begin with one.
+    """
+    if can_follow(schedule_of(bundle, int(bundle.section("defaults").get("steps", 25)), None)):
+        return Capabilities(HANDED_ON, picture=0)
+    return Capabilities()
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ def frames(
     noise: Noise,
     device: Device | str = "auto",
     stages: Stages,
+    link: Link | None = None,
 ) -> Iterator[Pixels]:
     """Yield the plan's frames, uint8 (height, width, 3); see `take.LatentFamily.frames`.
 
@@ -84,7 +102,12 @@ def frames(
         image = encode(bundle, pictures.begun, plan.noise_aug_strength, grain, device=device)
     with stages.stage("denoise"):
         unit = noise.draw("latents", shapes["latents"])
-        latents = sample(bundle, unit, image, embedding, plan, device=device, stages=stages)
+        tail = None if link is None else link.held
+        latents = sample(
+            bundle, unit, image, embedding, plan, device=device, stages=stages, tail=tail
+        )
+    if link is not None:
+        link.keep(latents[0])
     yield from decode(bundle, latents / np.float32(traits.scaling), plan, device, stages)
 
 
@@ -116,10 +139,13 @@ def sample(
     *,
     device: Device | str,
     stages: Stages,
+    tail: Array | None = None,
 ) -> Array:
     """Carry unit noise (1, F, C, h, w) to latents of the same shape.
 
-    image: the picture's latents (1, C, h, w). embedding: the photo's, (1, 1, D).
+    image: the picture's latents (1, C, h, w). embedding: the photo's, (1, 1, D). tail: (n, C, h, w)
+    latents that the first n frames follow; with it the loop is the host's on every device, for the
+    small graphs around a device's own know nothing of it.
     """
     schedule = schedule_of(bundle, plan.steps, plan.sigmas)
     beside = np.repeat(image[:, None], unit.shape[1], axis=1)
@@ -147,6 +173,8 @@ def sample(
                 # Without the photo means zeros in both of its places.
                 free = predict(latents, timestep, np.zeros_like(beside), np.zeros_like(embedding))
                 output = free + ramp * (output - free)
+            if tail is not None:
+                output = drawn_to(tail, schedule, done, latents, output)
             done += 1
             told(done)
             return output
@@ -159,8 +187,8 @@ def sample(
             done = 0
             return denoise(step, unit * np.float32(schedule.initial_noise), schedule)
 
-        if schedule.noise_weights.any():
-            return on_host()  # which refuses it
+        if tail is not None or schedule.noise_weights.any():
+            return on_host()  # which refuses noise
         guidance = plan.ramp if plan.guided else None
         found = walk_or(
             engine,

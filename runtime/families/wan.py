@@ -21,16 +21,18 @@ from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..causal_decode import MEMORY, decode_chunks, decode_tiles, to_pixels
 from ..denoise import denoise
+from ..length import Capabilities
 from ..noise import Noise
 from ..resident import walk_or
 from ..shrink import draw_in_pieces
 from ..stages import Stages
 from ..text import Text
+from ..windows import Link
 from .wan_plan import SETTINGS, Plan, Traits, noise_shapes, plan
 from .wan_resident import walk
 from .wan_tokens import from_tokens, rotary_tables, to_tokens
 
-__all__ = ["SETTINGS", "Plan", "frames", "noise_shapes", "plan"]
+__all__ = ["SETTINGS", "Plan", "capabilities", "frames", "noise_shapes", "plan"]
 
 TILE = 256
 """Pixels a side to a tile of the decoding, as in the reference."""
@@ -38,9 +40,20 @@ LEAST_TILE = 4
 """Latent pixels a side below which no tile goes."""
 ALWAYS_THERE = 2**30
 """Bytes that decoding may take however small the denoiser is."""
+HANDED_ON = 3
+"""Latent frames of a window that the next one begins with: about half a second."""
 
 Array: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
+
+
+def capabilities(bundle: Bundle) -> Capabilities:
+    """Say how windows join: the last latents of one are told to be clean in the next.
+
+    No picture can be held at the end: a last latent frame stands for several pictures, and the
+    encoder in a bundle makes latents of one, as the first latent frame is.
+    """
+    return Capabilities(HANDED_ON, Traits.of(bundle).time)
 
 
 def frames(
@@ -53,21 +66,31 @@ def frames(
     noise: Noise,
     device: Device | str,
     stages: Stages,
+    link: Link | None = None,
 ) -> Iterator[Pixels]:
     """Yield the plan's frames of a picture, uint8 (height, width, 3), as they are decoded."""
     traits = Traits.of(bundle)
     guided = plan.guidance > 1.0
     with stages.stage("text"):
         prompts = [prompt or "", negative_prompt or ""] if guided else [prompt or ""]
-        embedded = Text(bundle, device).embed_many(prompts, plan.max_sequence_length)
-        texts = [embeddings for embeddings, _ in embedded]
+
+        def embed() -> list[Array]:
+            embedded = Text(bundle, device).embed_many(prompts, plan.max_sequence_length)
+            return [embeddings for embeddings, _ in embedded]
+
+        texts = embed() if link is None else link.once("texts", embed)
     with stages.stage("encode image"):
         condition = encode_picture(bundle, picture, traits, device=device)
+        if link is not None and link.held is not None:
+            before = link.held.transpose(1, 0, 2, 3)[None]
+            condition = np.concatenate([condition, before], axis=2)
     with stages.stage("denoise"):
         shape = noise_shapes(bundle, plan)["latents"]
         latents = sample(
             bundle, noise, shape, condition, texts, plan, traits, device=device, stages=stages
         )
+    if link is not None:
+        link.keep(latents[0].transpose(1, 0, 2, 3))
     decoded = decode(bundle, latents, plan, traits, device=device, stages=stages)
     for done in range(plan.num_frames):
         start, others = time.perf_counter(), stages.total
@@ -109,8 +132,9 @@ def sample(
     device: Device | str,
     stages: Stages,
 ) -> Array:
-    """Carry noise of a shape (1, C, F, h, w) to latents, the first frame the picture's.
+    """Carry noise of a shape (1, C, F, h, w) to latents, the first ones those of the condition.
 
+    condition: (1, C, f, h, w), of the picture, and of a window before where there is one.
     texts: embeddings (1, L, channels) of the prompt, and of the negative one where there is
         guidance.
     """

@@ -86,3 +86,22 @@ def test_what_cannot_be_planned_is_one_line(
     assert line in told.err
     assert told.err.count("\n") == 1
     assert told.out == ""
+
+
+def test_a_long_film_is_planned_as_windows(tiny_bundles: Any, capsys: Any) -> None:
+    words = [str(tiny_bundles["wan"]), "--height", "64", "--aspect", "1:1"]
+    short, told = facts(capsys, *words, "--seconds", "2"), facts(capsys, *words, "--seconds", "60")
+    assert (short["length"]["way"], short["length"]["windows"]) == ("one", 1)
+    assert told["length"]["way"] == "windows"
+    assert told["length"]["windows"] > 10
+    assert told["frames"] == told["length"]["window_frames"] <= 121
+    assert any("are joined" in note for note in told["notes"])
+    longer = facts(capsys, *words, "--seconds", "600")
+    assert told["peak_bytes"] == pytest.approx(longer["peak_bytes"], rel=0.01)
+    looped = facts(capsys, *words, "--seconds", "2", "--loop")
+    assert looped["length"]["loop"] == "dissolve"
+    assert any("so that the film loops" in note for note in looped["notes"])
+    assert main(["plan", *words, "--seconds", "60"]) == 0
+    text = capsys.readouterr().out
+    assert f"{told['frames']} frames, {told['length']['windows']} times" in text
+    assert "colours are held" in text

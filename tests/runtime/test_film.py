@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import reverie
+from PIL import Image
 from reverie.engines.errors import BundleError, EngineError, SettingsError
 from reverie.runtime.bundle import load_bundle
-from reverie.runtime.film import Timing, model_size
+from reverie.runtime.film import latent_film, plan_film
 from reverie.runtime.frame import frame_photo
+from reverie.runtime.model import Model
+from reverie.runtime.model_size import model_size
 from reverie.runtime.photo import load_photo
-from reverie.runtime.pipeline import stream
+from reverie.runtime.pipeline import Film
+from reverie.runtime.placement import Placement
+from reverie.runtime.placing import Place
+from reverie.runtime.settings import Settings
+from reverie.runtime.stages import Stages
+from reverie.runtime.take import Take, find_family
+from reverie.runtime.ways import FrameWays
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PHOTO = DATA / "photos" / "lake-sherburne.jpg"
+
+
+def stream(photo: Any, **asked: Any) -> Film:
+    """A film without the networks that work on frames, which have tests of their own."""
+    plain = {"interpolation": "blend", "upscaling": "plain", "faces": "free"}
+    return reverie.stream(photo, **{**plain, **asked})
 
 
 def changed(folder: Path, **sections: Any) -> Path:
@@ -52,6 +70,72 @@ def test_the_first_frame_is_the_photo(video_bundle: Path) -> None:
     assert psnr(second, shot.picture) < 35
 
 
+def test_nothing_jumps_where_the_model_takes_the_photo_over(
+    video_bundle: Path, toy_video: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The photo's detail and colours, which a soft and dark model lacks, fade with what moves."""
+    drawn = []
+
+    def soft(bundle: Any, picture: np.ndarray, plan: Any, **_: Any) -> Any:
+        blurred = cv2.GaussianBlur(picture, (0, 0), 2.0)
+        for index in range(plan.num_frames):
+            drawn.append(np.roll(np.clip(blurred * 0.95, 0, 255).astype(np.uint8), index, 1))
+            yield drawn[-1]
+
+    monkeypatch.setattr(toy_video, "frames", soft)
+    defaults = {"height": 96, "width": 128, "num_frames": 9, "steps": 3, "guidance": 2.0}
+    changed(video_bundle, timing={"fps": 24, "frames": 9, "most_frames": 33}, defaults=defaults)
+    picture = cv2.resize(np.asarray(Image.open(PHOTO).convert("RGB")), (128, 96))
+    frames = list(stream(picture, model=video_bundle, seconds=1.2, fps=24, height=96))
+    np.testing.assert_array_equal(frames[0], picture)
+
+    def unlike(before: np.ndarray, after: np.ndarray) -> float:
+        """How far a frame is from the one before it, moved on."""
+        return float(np.abs(np.roll(before, 1, 1).astype(float) - after)[8:-8, 16:-16].mean())
+
+    steps = [unlike(before, after) for before, after in pairwise(frames)]
+    bare = unlike(picture, drawn[1])
+    assert bare > 7, "or there is nothing to hide"
+    assert max(steps) < 0.3 * bare
+    assert max(steps[14:]) == 0
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_caller_brings_ways_between_and_beyond(video_bundle: Path, loop: bool) -> None:
+    calls: dict[str, list[Any]] = {"between": [], "enlarge": []}
+
+    def between(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
+        calls["between"].append((before.shape, share))
+        return before if share < 0.5 else after
+
+    def enlarge(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        calls["enlarge"].append(size)
+        return np.asarray(np.resize(frame, (size[1], size[0], 3)), np.uint8)
+
+    take = film_of(video_bundle, FrameWays(between, enlarge), seconds=1, fps=24, loop=loop)
+    assert len(list(take.frames)) == take.frame_count == 24
+    assert set(calls["enlarge"]) == {(128, 96)}
+    assert len(calls["enlarge"]) == 24
+    assert len(calls["between"]) == 12
+    assert calls["between"][0] == ((48, 64, 3), 0.5)  # before it is enlarged
+    said = " | ".join(take.notes)
+    assert "drawn by a network, 12 to 24 fps" in said
+    assert "brought to 128x96 by a network" in said
+
+
+def film_of(folder: Path, ways: FrameWays, **asked: Any) -> Take:
+    bundle = load_bundle(folder)
+    return latent_film(
+        find_family(bundle),
+        bundle,
+        load_photo(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)),
+        Settings(height=96, **asked),
+        place=Place(bundle, Placement("cpu")),
+        stages=Stages(),
+        ways=ways,
+    )
+
+
 def test_frames_are_those_of_the_model(video_bundle: Path) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     defaults = {"height": 64, "width": 64, "num_frames": 9, "steps": 3, "guidance": 2.0}
@@ -61,14 +145,18 @@ def test_frames_are_those_of_the_model(video_bundle: Path) -> None:
     own = list(reverie.load(video_bundle).frames(photo, num_frames=9, **options))
     drawn = list(film)
     np.testing.assert_array_equal(drawn[0], photo)
-    np.testing.assert_array_equal(drawn[1:], own[1:])
-    assert film.notes == ()
+    np.testing.assert_array_equal(drawn[7:], own[7:])  # half a second after the photo
+    assert film.notes == (
+        "0.75 s at 12 fps are 9 frames: one window, for toy-video makes 9 frames at 12 fps",
+    )
     assert (film.steps, film.guidance) == (2, 3.0)
 
 
 def test_a_number_of_frames_is_brought_to_the_nearest(video_bundle: Path) -> None:
     film = stream(PHOTO, model=video_bundle, num_frames=10, fps=12, height=96)
     assert film.frame_count == len(list(film)) == 9
+    long = stream(PHOTO, model=video_bundle, num_frames=80, fps=12, height=96, loop=True)
+    assert long.frame_count == len(list(long)) == 80  # windows joined have any number
     fast = stream(PHOTO, model=video_bundle, num_frames=9, fps=24, height=96)
     assert any("2 times faster" in note for note in fast.notes)
 
@@ -78,18 +166,21 @@ def test_a_number_of_frames_is_brought_to_the_nearest(video_bundle: Path) -> Non
     [
         (1.0, 12, 13, None),
         (2.0, 24, 25, "blended, 12 to 24 fps"),
-        (10.0, 12, 33, "played 3.72 times slower"),
+        (3.0, 12, 33, "played 1.09 times slower"),
+        (10.0, 12, 33, "windows of 33 frames are joined"),
         (0.75, 12, 9, None),
     ],
 )
 def test_native_films_have_as_many_frames_as_they_need(
     video_bundle: Path, seconds: float, fps: int, made: int, note: str | None, toy_video: Any
 ) -> None:
-    asked = Timing.of(load_bundle(video_bundle)).frames_for(round(seconds * fps), fps)
-    assert asked == made
+    settings = Settings(seconds=seconds, fps=fps)
+    bundle = load_bundle(video_bundle)
+    asked = plan_film(Model(bundle, find_family(bundle)), settings, (64, 48))
+    assert asked.plan.num_frames == asked.length.window_frames == made
     film = stream(PHOTO, model=video_bundle, seconds=seconds, fps=fps, height=96)
     assert len(list(film)) == round(seconds * fps)
-    about_time = [n for n in film.notes if "slower" in n or "blended" in n]
+    about_time = [n for n in film.notes if re.search("slower|blended|windows of", n)]
     assert any(note in n for n in about_time) if note else not about_time
 
 
@@ -124,12 +215,11 @@ def test_a_model_that_can_be_told_the_rate_is_told(
 def test_slow_films_have_the_models_own_number(video_bundle: Path) -> None:
     timing = {"fps": 7, "frames": 13, "rule": "slow"}
     changed(video_bundle, timing=timing)
-    film = stream(PHOTO, model=video_bundle, seconds=10, height=96, fps=24)
+    film = stream(PHOTO, model=video_bundle, seconds=3, height=96, fps=24)
     frames = list(film)
-    assert len(frames) == 240
+    assert len(frames) == 72
     assert any("times slower than the model means it: it makes 13 frames" in n for n in film.notes)
-    short = Timing.of(load_bundle(video_bundle))
-    assert short.frames_for(24, 24) == 13
+    assert "blended, 4.06 to 24 fps" in " ".join(film.notes)
 
 
 def test_what_cannot_be_used_is_said(toy_video: Any, tmp_path: Path) -> None:
@@ -145,9 +235,13 @@ def test_what_cannot_be_used_is_said(toy_video: Any, tmp_path: Path) -> None:
         negative_prompt="blurry",
     )
     said = " | ".join(film.notes)
-    for words in ("loop was left out", "the prompt was left out", "the negative prompt was left"):
+    for words in (
+        "so that the film loops",
+        "toy-video reads no prompt",
+        "the negative prompt was left",
+    ):
         assert words in said
-    assert film.understanding.understood == ()
+    assert "camera: push in" in film.understanding.understood  # laid on the frames
 
 
 def test_guidance_that_is_off_makes_a_negative_prompt_idle(video_bundle: Path) -> None:
@@ -291,7 +385,8 @@ spec = importlib.util.spec_from_file_location(name, sys.argv[4])
 sys.modules[name] = module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 import reverie
-film = reverie.stream(sys.argv[1], model=sys.argv[2], seconds=float(sys.argv[3]), height=240)
+film = reverie.stream(sys.argv[1], model=sys.argv[2], seconds=float(sys.argv[3]), height=240,
+                      interpolation="blend", upscaling="plain", faces="free")
 for frame in film: pass
 from reverie.runtime.memory import peak_memory
 print(peak_memory())
