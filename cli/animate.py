@@ -7,10 +7,11 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..engines.errors import ReverieError
 from ..engines.sizes import parse_size, size_text
+from ..runtime.label import DEFAULT_LABEL
 from ..runtime.placement import BACKENDS, Placement
 from ..runtime.settings import (
     FPS_RANGE,
@@ -19,13 +20,19 @@ from ..runtime.settings import (
     NAMED_ASPECTS,
     SECONDS_RANGE,
     STEPS_RANGE,
+    CameraMove,
+    Faces,
+    LightKind,
+    MoodName,
+    Restore,
     Settings,
     Understanding,
 )
+from .clip_report import report
+from .delivering import add_delivery, delivery_of
 
 if TYPE_CHECKING:
     from ..runtime.pipeline import Rendered
-    from ..runtime.planner import RenderPlan
 
 _MOST_WORDS = 12  # unused words told before the rest is only counted
 
@@ -89,6 +96,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     )
     add("--fps", type=_whole, help=f"frames a second, {_range(FPS_RANGE)} (default 24)")
     add("--motion", type=_number, help="how much moves, 0 to 1 (default: the model's own)")
+    _add_look(parser)
     add(
         "--steps",
         type=_whole,
@@ -142,12 +150,68 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add(
         "--out",
         metavar="FILE",
-        help=".mp4, .mov or .mkv (default: the photo's name with .mp4, in the current folder)",
+        help=".mp4, .mov, .mkv, .webm, .gif, or a folder/ of PNG frames (default: the photo's name "
+        "with .mp4, in the current folder)",
     )
+    add_delivery(parser)
     add("--force", action="store_true", help="overwrite the file when it exists")
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--debug", action="store_true", help="show where an error came from")
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """Add the options of camera, light, mood, and what is done to photo and frames."""
+    add = parser.add_argument
+
+    def choice(
+        name: str, kind: object, more: tuple[str, ...], default: str | None, words: str
+    ) -> None:
+        known = (*get_args(kind), *more)
+        add(
+            f"--{name}",
+            choices=known,
+            default=default,
+            metavar=name.upper(),
+            help=words.format(", ".join(known)),
+        )
+
+    choice("mood", MoodName, (), None, "a recipe of pacing, light and irregularity: {}")
+    choice("camera", CameraMove, ("off",), None, "how the camera moves: {}")
+    choice("light", LightKind, (), None, "the light: {}")
+    add("--grain", type=_number, metavar="G", help="film grain, 0 to 1")
+    choice(
+        "restore", Restore, (), "off", "clean an old, small or soft photo first: {} (default off)"
+    )
+    choice(
+        "faces",
+        Faces,
+        (),
+        "protect",
+        "protect keeps faces what they are in the photo, free leaves them to the model: {} "
+        "(default protect)",
+    )
+    add(
+        "--interpolation",
+        choices=("auto", "blend"),
+        default="auto",
+        metavar="auto|blend",
+        help="frames between a video model's own: by a network, or blended (default auto)",
+    )
+    add(
+        "--upscaling",
+        choices=("auto", "plain"),
+        default="auto",
+        metavar="auto|plain",
+        help="what is larger than photo or model: by a network, or resampled (default auto)",
+    )
+    add(
+        "--label",
+        nargs="?",
+        const=DEFAULT_LABEL,
+        metavar="TEXT",
+        help=f'burn a small caption in (without TEXT: "{DEFAULT_LABEL}")',
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -169,7 +233,17 @@ def run(arguments: argparse.Namespace) -> None:
         num_frames=arguments.frames,
         guidance=arguments.guidance,
         negative_prompt=arguments.negative_prompt,
+        mood=arguments.mood,
+        camera=arguments.camera,
+        light=arguments.light,
+        grain=arguments.grain,
+        restore=arguments.restore,
+        faces=arguments.faces,
+        interpolation=arguments.interpolation,
+        upscaling=arguments.upscaling,
+        label=arguments.label,
     )
+    delivery = delivery_of(arguments)
     placement = Placement(
         device=arguments.device,
         backend=arguments.backend,
@@ -181,16 +255,17 @@ def run(arguments: argparse.Namespace) -> None:
     from ..runtime.prompt import understand
     from .progress import progress
 
-    arguments.clip = Awaited(Path(arguments.out or default_output(arguments.photo)))
+    arguments.clip = Awaited(Path(arguments.out or default_output(arguments.photo, delivery.codec)))
     silent = arguments.quiet or arguments.json
-    if not silent and _reads_words(arguments.model):
-        for line in describe(understand(settings.prompt)):
+    if not silent:
+        for line in describe(understand(settings.prompt), told_whole=_is_told(arguments.model)):
             _tell(line)
     with progress(silent) as on_progress:
         clip = animate(
             arguments.photo,
             arguments.out,
             settings=settings,
+            delivery=delivery,
             model=arguments.model,
             placement=placement,
             force=arguments.force,
@@ -238,80 +313,29 @@ def _rate(arguments: argparse.Namespace) -> int:
     return round(own) if own is not None and known else 24
 
 
-def _reads_words(model: str) -> bool:
-    """Whether a model's prompt is understood word by word; others give it to a network whole."""
+def _is_told(model: str) -> bool:
+    """Whether a model is given the prompt as it is, beside what is understood of it here."""
     from ..runtime.bundle import load_bundle
 
     try:
-        return "timing" not in load_bundle(model).manifest
+        return "text" in load_bundle(model).manifest
     except ReverieError:  # told when the clip is made
-        return True
+        return False
 
 
-def describe(understanding: Understanding) -> list[str]:
-    """Return lines that tell a person what the prompt was understood as."""
+def describe(understanding: Understanding, *, told_whole: bool = False) -> list[str]:
+    """Return lines that tell a person what the prompt was understood as.
+
+    told_whole: whether the model reads the whole prompt too, so that no word is lost.
+    """
     lines = list(understanding.understood)
     unused = understanding.unused
     if unused:
         words = ", ".join(word[:40] for word in unused[:_MOST_WORDS])
         more = f" and {len(unused) - _MOST_WORDS} more" if len(unused) > _MOST_WORDS else ""
-        lines.append(f"not used: {words}{more}")
+        who = "left to the model" if told_whole else "not used"
+        lines.append(f"{who}: {words}{more}")
     return lines
-
-
-def report(clip: Rendered) -> dict[str, Any]:
-    """Return a clip as plain data for --json."""
-    understanding = clip.understanding
-    camera, light, motion = understanding.camera, understanding.light, understanding.motion
-    return {
-        "path": str(Path(clip.path).absolute()),
-        "seconds": clip.seconds,
-        "frames": clip.frames,
-        "fps": clip.fps,
-        "width": clip.width,
-        "height": clip.height,
-        "model": clip.model,
-        "seed": clip.seed,
-        "steps": clip.steps,
-        "guidance": clip.guidance,
-        "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
-        "peak_memory_bytes": clip.peak_memory,
-        "predicted_memory_bytes": clip.predicted_memory,
-        "device_memory_bytes": clip.device_memory,
-        "memory": None if clip.memory is None else _memory_plan(clip.memory),
-        "prompt": {
-            "understood": list(understanding.understood),
-            "unused": list(understanding.unused),
-            "camera": {"move": camera.move, "pace": camera.pace, "strength": camera.strength},
-            "light": {"kind": light.kind, "strength": light.strength, "grain": light.grain},
-            "motion": {
-                "amount": motion.amount,
-                "gains": dict(motion.gains),
-                "wind": motion.wind,
-                "wind_degrees": motion.wind_degrees,
-                "people": motion.people,
-            },
-        },
-        "notes": list(clip.notes),
-    }
-
-
-def _memory_plan(plan: RenderPlan) -> dict[str, Any]:
-    return {
-        "device": plan.device,
-        "fits": plan.fits,
-        "verdict": plan.verdict,
-        "peak_bytes": plan.peak_bytes,
-        "phases": {phase.name: phase.peak_bytes for phase in plan.phases},
-        "components": {
-            row.name: {
-                "precision": row.precision,
-                "residency": row.residency,
-                "backend": row.backend,
-            }
-            for row in plan.components
-        },
-    }
 
 
 def _number(text: str) -> float:

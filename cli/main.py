@@ -15,18 +15,34 @@ from typing import NoReturn
 
 from .. import __version__
 from ..engines.errors import ReverieError, SettingsError
-from . import animate, build, cache, doctor, export, info, plan, prompts, quantize
+from . import (
+    animate,
+    build,
+    cache,
+    check,
+    doctor,
+    export,
+    info,
+    inspect,
+    plan,
+    prompts,
+    quantize,
+    story,
+)
 
 COMMANDS = {
     "animate": animate,
     "build": build,
     "cache": cache,
+    "check": check,
     "doctor": doctor,
     "export": export,
     "info": info,
+    "inspect": inspect,
     "plan": plan,
     "prompts": prompts,
     "quantize": quantize,
+    "story": story,
 }
 """Every command's module; each has `add_to` and `run`."""
 

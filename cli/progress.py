@@ -24,6 +24,13 @@ STAGES = {
     "decode": "developing frames",
     "motion": "preparing the motion",
     "frames": "drawing frames",
+    "photos": "looking at the photos",
+    "restore": "cleaning the photo",
+    "enlarge": "enlarging the photo",
+    "sound": "listening to the music",
+    "storyboard": "drawing the storyboard",
+    "shots": "rendering shots",
+    "film": "joining the film",
     "encode": "writing the file",
 }
 """What a stage is called on the screen; one that is not here is called by its own name."""

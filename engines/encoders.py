@@ -8,21 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+from .encoder_rows import ROWS
 from .probe import LIMIT, Answer, Probes, tell
 
 Status = Literal["ok", "missing", "broken"]
 
-ENCODERS = {
-    "libx264": "H.264 on the processor",
-    "h264_nvenc": "H.264 on an NVIDIA GPU",
-    "hevc_nvenc": "H.265 on an NVIDIA GPU",
-    "av1_nvenc": "AV1 on an NVIDIA GPU",
-    "h264_v4l2m2m": "H.264 on a board's own encoder",
-    "h264_videotoolbox": "H.264 on Apple hardware",
-    "h264_qsv": "H.264 on an Intel GPU",
-    "h264_vaapi": "H.264 through VA-API",
-    "h264_amf": "H.264 on an AMD GPU",
-}
+ENCODERS = {row.name: row.title for row in ROWS.values()}
 """By FFmpeg's name."""
 
 _SIZE = 256  # pixels on each side; the least that every one of them takes is below
@@ -102,7 +93,7 @@ def _try(av: Any, name: str) -> dict[str, str]:
     why = ""
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)  # else it comes late, in the next one's log
-    for pixels in _FORMATS:
+    for pixels in (ROWS[name].pixels,) if name in ROWS else _FORMATS:
         with av.logging.Capture() as log:
             try:
                 if _encode(av, name, pixels):

@@ -1,41 +1,44 @@
-"""Frames to a video file: H.264 as they come, written beside and renamed, never half a file."""
+"""Frames and sound to a film as they come: written beside and renamed, never half a file."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engines.errors import ReverieError
-from .output import CONTAINERS, check_output, disk_errors, part_of, publish, reserve
+from .film_file import FilmFile
+from .formats import Encoding, encoding_for
+from .frame_folder import FrameFolder
+from .gif_file import GifFile
+from .output import check_output, disk_errors, part_of, publish, reserve
+from .reading import FilmFacts, film_facts, read_frames
 from .settings import Understanding
+from .soundtrack import Samples
 
-if TYPE_CHECKING:
-    from av.container import OutputContainer
-    from av.video.stream import VideoStream
-
-__all__ = ["Clip", "check_output", "read_frames", "write_clip"]
+__all__ = [
+    "Clip",
+    "FilmFacts",
+    "Written",
+    "check_output",
+    "film_facts",
+    "read_frames",
+    "write_clip",
+]
 
 Frame = npt.NDArray[np.uint8]
 
-_PRESET, _RATE_FACTOR = "veryfast", 17
-"""How x264 encodes: measured on one core, two photos at 720p moved gently over 24 frames, veryfast
-at 17 takes 10-12 ms a frame for 41.6 / 43.8 dB mean PSNR in RGB. Faster at 18 takes 18 ms for 0.2
-to 0.3 dB more, fast at 18 takes 23 ms for 0.5 to 0.6 dB more, all in files within 6 % of that size:
-nothing an eye sees for about twice the time.
+Finish = Callable[[Path, str], Path | None]
+"""Is given the whole, still hidden file and its kind ("video/mp4") before it gets its name; may
+change it in place (None), or return another file beside it to be used instead.
 """
-
-_EXACT = 0x2000 | 0x4000 | 0x40000  # swscale: full chroma out and in, exact rounding
-_BT709, _LIMITED, _FULL = 1, 1, 2  # H.273 code points; FFmpeg's AVCOL_RANGE_MPEG and _JPEG
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,26 @@ class Clip:
     """What a person should know about it: "turned upright", "first frame of an animation"."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """A film that has its name."""
+
+    frames: int
+    """Frames in the file: all that were given, but in a GIF of more than 50 a second."""
+    seconds: float
+    """Length of the film."""
+    codec: str
+    """One of `formats.CODECS`."""
+    encoder: str
+    """FFmpeg's name of the encoder that was used."""
+    sound: bool
+    """True when the film is heard."""
+    bytes: int
+    """Size on disk."""
+    notes: tuple[str, ...] = ()
+    """Encoders that were left out, and why."""
+
+
 def write_clip(
     frames: Iterable[Frame],
     path: str | os.PathLike[str],
@@ -79,12 +102,16 @@ def write_clip(
     force: bool = False,
     metadata: Mapping[str, str] | None = None,
     on_frame: Callable[[int], None] | None = None,
-) -> int:
-    """Encode `frames` as they come into the file `path` and return how many were written.
+    encoding: Encoding | None = None,
+    sound: Iterable[Samples] | None = None,
+    finish: Finish | None = None,
+) -> Written:
+    """Encode `frames` as they come into the film `path`, and return what was written.
 
-    The file is H.264 High, yuv420p, bt709 in limited range (converted and tagged), constant frame
-    rate, its index at the front. It is made under a hidden name in the same folder and renamed
-    once whole and on disk; whatever goes wrong, Ctrl-C too, nothing is left. Frames are not kept.
+    A film has a constant frame rate, bt709 colours (converted and tagged), and its index at the
+    front where the container knows one. It is made under a hidden name in the same folder and
+    renamed once whole and on disk; whatever goes wrong, Ctrl-C too, nothing is left. Frames are
+    not kept; of the sound, one block is.
 
     Args:
         frames: uint8 (height, width, 3) sRGB frames.
@@ -94,128 +121,132 @@ def write_clip(
         force: True replaces a file that is there.
         metadata: title, comment and the like, kept in the file.
         on_frame: called with the number of frames done after each.
+        encoding: how it is written; None means what the name says (`formats.encoding_for`).
+        sound: float32 (n, 2) blocks at 48 kHz, -1 .. 1, drawn as the frames pass; silence follows
+            where they end early, what is longer than the film is not drawn.
+        finish: see `Finish`; not called for a folder of frames.
 
     Raises:
-        OutputError: the file cannot be written (see `check_output`), or the disk is full.
+        OutputError: the film cannot be written (see `check_output`), or the disk is full.
+        SettingsError: sound for a silent format.
+        EngineError: the encoder does not work; said before the first frame is drawn where that
+            can be known.
         ReverieError: there were fewer or more frames than `frame_count`.
-        ValueError: an odd size, or a frame of another shape or type.
+        ValueError: an odd size, or a frame or sound of another shape or type.
     """
     if width % 2 or height % 2 or min(width, height) < 2:
         raise ValueError(f"{width}x{height}: a clip's sizes are even and positive")
-    target = check_output(path, force)
+    encoding = encoding or encoding_for(path)
+    if sound is not None:
+        encoding.check_sound()
+    target = check_output(path, force, encoding)
+    given = dict(metadata or {})
+    pace = _Pace(fps, width, height, frame_count, on_frame)
+    if encoding.is_folder:
+        return _write_folder(frames, target, pace, given, force)
     part = part_of(target)
+    file: FilmFile | GifFile | None = None
     try:
         with disk_errors(target):
             reserve(part)
-        container = None
         try:
-            with disk_errors(target):
-                container, stream = _open(part, target, fps, width, height)
-                container.metadata.update(metadata or {})
-            done = 0
-            encode = _Encoder(container, stream)
-            for frame in frames:
-                if done == frame_count:
-                    raise ReverieError(f"more than the {frame_count} frames promised came")
-                if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
-                    raise ValueError(
-                        f"frame {done} is {frame.dtype} {frame.shape}, "
-                        f"not uint8 {(height, width, 3)}"
-                    )
-                with disk_errors(target):
-                    encode(frame, done)
-                done += 1
-                if on_frame is not None:
-                    on_frame(done)
-            if done != frame_count:
-                raise ReverieError(f"only {done} of the {frame_count} frames promised came")
-            with disk_errors(target):
-                encode.flush()
-                container.close()
+            if encoding.codec == "gif":
+                file = GifFile(part, target, **pace.shape)
+            else:
+                file = FilmFile(part, target, encoding, metadata=given, sound=sound, **pace.shape)
+            pace.drive(frames, file)
+            file.close()
         except BaseException:
-            if container is not None:
-                with contextlib.suppress(Exception):
-                    container.close()
+            if file is not None:
+                file.abandon()
             raise
+        kept = file.kept
         with disk_errors(target):
-            _check_whole(part, frame_count)
+            _check_whole(part, kept)
+        if finish is not None:
+            other = finish(part, encoding.mime)
+            with disk_errors(target):
+                if other is not None and other != part:
+                    other.replace(part)
+                _check_whole(part, kept)
+        size = part.stat().st_size
+        with disk_errors(target):
             publish(part, target, force)
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-    return done
-
-
-def read_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
-    """Yield the frames of a video file as uint8 (height, width, 3) sRGB, one at a time.
-
-    The colours are converted with full chroma and exact rounding, so that a flat patch comes back
-    within 2/255 of what was written; FFmpeg's quick default is a little further off.
-    """
-    import av
-    from av.video.reformatter import Interpolation, VideoReformatter
-
-    exact = int(Interpolation.BICUBIC) | _EXACT
-    convert = VideoReformatter()
-    with av.open(os.fspath(path)) as container:
-        for frame in container.decode(video=0):
-            rgb = convert.reformat(
-                frame, format="rgb24", interpolation=exact, dst_color_range=_FULL
-            )
-            yield rgb.to_ndarray().astype(np.uint8, copy=False)
-
-
-class _Encoder:
-    """Turns one RGB frame after another into packets of the container."""
-
-    def __init__(self, container: OutputContainer, stream: VideoStream) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self._container, self._stream = container, stream
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: Frame, index: int) -> None:
-        import av
-        from av.video.reformatter import Colorspace, Interpolation
-
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = self._reformatter.reformat(
-            rgb,
-            format="yuv420p",
-            src_colorspace=Colorspace.ITU709,
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=_FULL,
-            dst_color_range=_LIMITED,
-            interpolation=Interpolation.AREA,  # as exact as the slow rounding, at half the cost
-        )
-        picture.pts = index
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
-
-    def flush(self) -> None:
-        for packet in self._stream.encode(None):
-            self._container.mux(packet)
-
-
-def _open(
-    part: Path, target: Path, fps: int, width: int, height: int
-) -> tuple[OutputContainer, VideoStream]:
-    import av
-
-    name = CONTAINERS[target.suffix.lower()]
-    options = {} if name == "matroska" else {"movflags": "+faststart"}
-    container = av.open(os.fspath(part), "w", format=name, options=options)
-    stream = container.add_stream(
-        "libx264",
-        rate=fps,
-        options={"preset": _PRESET, "crf": str(_RATE_FACTOR), "profile": "high"},
+    return Written(
+        frames=kept,
+        seconds=frame_count / fps,
+        codec=encoding.codec,
+        encoder=file.encoder,
+        sound=sound is not None,
+        bytes=size,
+        notes=tuple(file.notes),
     )
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    context = stream.codec_context
-    context.time_base = Fraction(1, fps)  # frame n is shown at n / fps
-    context.color_range = _LIMITED
-    context.colorspace = context.color_primaries = context.color_trc = _BT709
-    return container, stream
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """The frames that were promised."""
+
+    fps: int
+    width: int
+    height: int
+    frame_count: int
+    on_frame: Callable[[int], None] | None
+
+    @property
+    def shape(self) -> dict[str, int]:
+        return {
+            "fps": self.fps,
+            "width": self.width,
+            "height": self.height,
+            "frame_count": self.frame_count,
+        }
+
+    def drive(self, frames: Iterable[Frame], file: FilmFile | GifFile | FrameFolder) -> None:
+        """Put every frame into `file`, and raise where they are not as promised."""
+        done = 0
+        for frame in frames:
+            if done == self.frame_count:
+                raise ReverieError(f"more than the {self.frame_count} frames promised came")
+            if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
+                raise ValueError(
+                    f"frame {done} is {frame.dtype} {frame.shape}, "
+                    f"not uint8 {(self.height, self.width, 3)}"
+                )
+            file.put(frame, done)
+            done += 1
+            if self.on_frame is not None:
+                self.on_frame(done)
+        if done != self.frame_count:
+            raise ReverieError(f"only {done} of the {self.frame_count} frames promised came")
+
+
+def _write_folder(
+    frames: Iterable[Frame], target: Path, pace: _Pace, metadata: Mapping[str, str], force: bool
+) -> Written:
+    """Write numbered PNG frames into a folder of their own."""
+    folder = FrameFolder(target, fps=pace.fps, metadata=metadata, force=force)
+    try:
+        with disk_errors(target):
+            folder.part.mkdir()
+        pace.drive(frames, folder)
+        folder.close()
+        size = folder.size()
+        folder.publish()
+    except BaseException:
+        folder.abandon()
+        raise
+    return Written(
+        frames=pace.frame_count,
+        seconds=pace.frame_count / pace.fps,
+        codec="png",
+        encoder=folder.encoder,
+        sound=False,
+        bytes=size,
+    )
 
 
 def _check_whole(part: Path, frame_count: int) -> None:

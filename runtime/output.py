@@ -7,24 +7,31 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..engines.errors import OutputError
-
-CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""What a clip's name may end in, and the container that makes."""
+from .formats import Encoding, encoding_for, is_a_folder, means_folder
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 
-_PART = re.compile(r"\.reverie-[0-9a-f]{12}\.part")
+_PART = re.compile(r"\.reverie-[0-9a-f]{12}f?\.part")
+_FRAMES = re.compile(r"\.reverie-[0-9a-f]{12}\.frames")
 _LEFT_OVER = 24 * 3600.0  # seconds
 
 
-def check_output(path: str | os.PathLike[str], force: bool = False) -> Path:
+def check_output(
+    path: str | os.PathLike[str], force: bool = False, encoding: Encoding | None = None
+) -> Path:
     """Return `path` when a clip can be written there now; costs nothing, so ask before rendering.
+
+    Args:
+        path: where the clip, or the folder of PNG frames, is to come.
+        force: True when what is there may be replaced.
+        encoding: how it will be written; None means what the name says.
 
     Raises:
         OutputError: the name ends in no known container, the folder is missing or cannot be
@@ -33,27 +40,30 @@ def check_output(path: str | os.PathLike[str], force: bool = False) -> Path:
     target = Path(path)
     try:
         with disk_errors(target):
-            _check(target, force)
+            if target.is_dir() and not (means_folder(path) or (encoding and encoding.is_folder)):
+                raise OutputError(is_a_folder(target))
+            encoding = encoding or encoding_for(path)
+            _check_folder(target, force) if encoding.is_folder else check_file(target, force)
     except ValueError as error:  # a NUL in the name
         raise OutputError(f"{target!r:.80} is no usable file name ({error})") from error
     return target
 
 
-def _check(target: Path, force: bool) -> None:
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder: name a file in it, {target / 'clip.mp4'}")
-    if target.suffix.lower() not in CONTAINERS:
-        raise OutputError(
-            f"{target}: a clip's name must end in {', '.join(CONTAINERS)}: "
-            f"try {target.with_suffix('.mp4')}"
-        )
-    part = part_of(target)
-    try:
-        reserve(part)
-        _sweep(part.parent)
-    finally:
-        if os.path.lexists(part):
-            part.unlink()
+def _check_folder(target: Path, force: bool) -> None:
+    from .frame_folder import check_folder
+
+    check_folder(target, force)
+    _try_place(target)
+
+
+def check_file(target: Path, force: bool) -> None:
+    """Raise unless a file can be written at `target` now.
+
+    Raises:
+        OutputError: something that is no file is there, or a file is and `force` is False.
+        OSError: the system refuses.
+    """
+    _try_place(target)
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:
@@ -64,6 +74,16 @@ def _check(target: Path, force: bool) -> None:
         raise OutputError(f"{target} is no ordinary file: choose another name with --out")
     if not force:
         raise _exists(target)
+
+
+def _try_place(target: Path) -> None:
+    part = part_of(target)
+    try:
+        reserve(part)
+        _sweep(part.parent)
+    finally:
+        if os.path.lexists(part):
+            part.unlink()
 
 
 def part_of(target: Path) -> Path:
@@ -84,13 +104,16 @@ def _sweep(folder: Path) -> None:
     before = time.time() - _LEFT_OVER
     parts: list[Path] = []
     with contextlib.suppress(OSError):  # a folder that may be written in but not listed
-        parts += folder.glob(".reverie-*.part")
+        parts += folder.glob(".reverie-*.*")
     for part in parts:
         with contextlib.suppress(OSError):  # another render swept it, or holds it on Windows
             state = part.lstat()
-            ours = _PART.fullmatch(part.name) and stat.S_ISREG(state.st_mode)
-            if ours and state.st_mtime < before:
+            if state.st_mtime >= before:
+                continue
+            if _PART.fullmatch(part.name) and stat.S_ISREG(state.st_mode):
                 part.unlink()
+            elif _FRAMES.fullmatch(part.name) and stat.S_ISDIR(state.st_mode):
+                shutil.rmtree(part)
 
 
 def publish(part: Path, target: Path, force: bool) -> None:

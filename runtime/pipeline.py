@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,26 @@ from PIL import Image
 from ..engines.device import Device
 from ..engines.errors import SettingsError
 from .bundle import Bundle, load_bundle
-from .clip import Clip, check_output, write_clip
+from .clip import Clip
+from .delivery import Delivery, asked, check, deliver, hear
+from .finishing import Finishing
+from .formats import suffix_for
+from .frame import frame_size
+from .guard import Report
+from .look.look import Look, resolve
 from .memory import peak_memory
-from .photo import load_photo
+from .photo import Photo, load_photo
 from .placement import Placement
 from .placing import Place, tells_shapes
 from .prompt import understand
 from .settings import Settings, Understanding, parse_aspect
 from .shapes import plan_for
 from .stages import OnNote, OnProgress, Stages
-from .take import find_family, gives_frames
+from .take import Take, find_family, gives_frames
+from .ways import open_ways
 
 if TYPE_CHECKING:
+    from .credentials import FilmClaims
     from .planner import RenderPlan
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
@@ -50,6 +58,14 @@ class Rendered(Clip):
     """What memory the render was planned to take; None where the family does not tell."""
     device_memory: int | None = None
     """Bytes of a GPU's memory that TensorRT's engines took at most; None without any."""
+    report: Report | None = None
+    """What the guards measured: faces, stillness, flicker, drift, seams."""
+    codec: str = "h264"
+    """One of `formats.CODECS`."""
+    encoder: str = ""
+    """FFmpeg's name of the encoder."""
+    sound: bool = False
+    """Whether it is heard."""
 
     @property
     def predicted_memory(self) -> int | None:
@@ -78,6 +94,11 @@ class Film:
     stages: Stages
     place: Place
     """Where it runs; closed when the frames are drawn."""
+    look: Look
+    """The camera, light and mood that were settled."""
+    finishing: Finishing
+    """What is done to its frames last; its `report` is there when they are drawn."""
+    model_version: str = ""
     steps: int | None = None
     """Denoising steps, where the model says."""
     guidance: float | None = None
@@ -118,22 +139,27 @@ def stream(
         BundleError: the model is missing or broken.
         EngineError: the device cannot run it.
     """
-    settings = _settings(settings, options)
+    settings = _with_options(settings or Settings(), options)
     bundle = load_bundle(model)
     bundle.check_sizes()  # a cut file is told now, not when its turn comes
     family = find_family(bundle)
     settings, notes = _for_family(bundle, family, settings)
-    whole = gives_frames(family)  # such a model is given the prompt as it is
-    understanding = Understanding() if whole else understand(settings.prompt)
+    drawn = gives_frames(family)  # whole frames, from a prompt that goes to a network too
+    understanding = understand(settings.prompt)
+    look = resolve(settings, understanding, drawn=drawn)
     stages = Stages(on_progress, on_note)
     place = Place(bundle, placement or Placement(device))
     with stages.stage("photo"):
         widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
         source = load_photo(photo, target=math.ceil(settings.height * widest))
-    if whole:
-        from .film import latent_film  # not for ember, which needs none of it
-
-        take = latent_film(family, bundle, source, settings, place=place, stages=stages)
+    if settings.restore != "off":
+        with stages.stage("restore"):
+            source = _restored(source, place)
+    if settings.upscaling == "auto":
+        source = _enlarged(source, settings, place, stages)
+    stack = ExitStack()
+    if drawn:
+        take = _drawn_take(family, bundle, source, settings, place, stages, stack)
     else:
         size = source.pixels.shape[1], source.pixels.shape[0]
         plan = plan_for(bundle, settings=settings, photo=size) if tells_shapes(bundle) else None
@@ -143,8 +169,17 @@ def stream(
         take = family.film(placed.bundle, source, settings, understanding, device=on, stages=stages)
         take = replace(take, memory=placed.memory)
     count = settings.frames if take.frame_count is None else take.frame_count
+    finishing = Finishing(
+        take,
+        settings,
+        look,
+        drawn=drawn,
+        count=count,
+        device=place.spot.device,
+        stages=stages,
+    )
     return Film(
-        frames=_timed(take.frames, stages, count, place),
+        frames=_timed(finishing.over(take.frames), stages, count, place, stack),
         frame_count=count,
         fps=settings.fps,
         width=take.width,
@@ -152,9 +187,12 @@ def stream(
         model=bundle.name,
         seed=settings.seed,
         understanding=understanding,
-        notes=(*source.notes, *notes, *take.notes),
+        notes=(*source.notes, *notes, *look.told, *take.notes),
         stages=stages,
         place=place,
+        look=look,
+        finishing=finishing,
+        model_version=bundle.version,
         steps=take.steps or settings.steps or bundle.section("schedule").get("steps"),
         guidance=take.guidance,
         memory=take.memory,
@@ -166,6 +204,7 @@ def animate(
     out: str | Path | None = None,
     *,
     settings: Settings | None = None,
+    delivery: Delivery | None = None,
     model: str | Path = "ember",
     device: Device | str = "auto",
     placement: Placement | None = None,
@@ -178,18 +217,29 @@ def animate(
 
     Args:
         out: the file to write; None means the photo's name with .mp4 in the current folder
-            ("reverie.mp4" where the photo is no file).
+            ("reverie.mp4" where the photo is no file), or what `delivery.codec` asks for.
+        delivery: sound, encoding, stills and credentials; None means the defaults.
         force: True overwrites an existing file.
+        options: fields of Settings and of Delivery by name, on top of `settings` and `delivery`.
 
     The other arguments and errors are those of `stream`.
 
     Raises:
         OutputError: the clip cannot be written there; said before anything is rendered where that
             can be known.
+        SoundError: the music or the voice cannot be used; said before anything is rendered.
     """
-    settings = _settings(settings, options)
-    path = Path(out) if out is not None else default_output(photo)
-    check_output(path, force=force)
+    named = {field.name for field in fields(Delivery)}
+    delivery = replace(delivery or Delivery(), **{k: options[k] for k in options.keys() & named})
+    settings = _with_options(
+        settings or Settings(), {k: options[k] for k in options.keys() - named}
+    )
+    if settings.label is not None:
+        from .lettering import check_text
+
+        check_text(settings.label)
+    path = out if out is not None else default_output(photo, delivery.codec)
+    check(path, delivery, force=force)
     film = stream(
         photo,
         settings,
@@ -200,25 +250,28 @@ def animate(
         on_note=on_note,
     )
     stages = film.stages
+    sound = hear(delivery, film.frame_count / film.fps, stages)
     start = time.perf_counter()
     counted_before = stages.total
-    written = write_clip(
+    written = deliver(
         film.frames,
         path,
+        delivery,
         fps=film.fps,
         width=film.width,
         height=film.height,
         frame_count=film.frame_count,
+        claims=_claims(photo, film, settings, delivery),
+        stages=stages,
+        sound=sound,
         force=force,
-        metadata={"comment": f"Reverie, model {film.model}, seed {film.seed}"},
-        on_frame=lambda done: stages.tell("frames", done, film.frame_count),
     )
     drawing = stages.total - counted_before
     stages.add("encode", time.perf_counter() - start - drawing)
     return Rendered(
-        path=path,
-        seconds=written / film.fps,
-        frames=written,
+        path=Path(path),
+        seconds=written.seconds,
+        frames=written.frames,
         fps=film.fps,
         width=film.width,
         height=film.height,
@@ -232,22 +285,25 @@ def animate(
         guidance=film.guidance,
         memory=film.memory,
         device_memory=film.place.device_peak or None,
+        report=film.finishing.report,
+        codec=written.codec,
+        encoder=written.encoder,
+        sound=written.sound,
     )
 
 
-def default_output(photo: PhotoSource) -> Path:
-    """Return the photo's name with .mp4, in the current folder."""
-    if isinstance(photo, str | Path):
-        return Path((Path(photo).stem or "reverie") + ".mp4")
-    return Path("reverie.mp4")
+def default_output(photo: PhotoSource, codec: str | None = None) -> str:
+    """Return the photo's name with the ending of a codec's files, in the current folder."""
+    named = isinstance(photo, str | Path) and Path(photo).stem
+    return f"{named or 'reverie'}{suffix_for(codec)}"
 
 
-def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
+def _with_options(settings: Settings, options: dict[str, Any]) -> Settings:
     unknown = options.keys() - Settings.__dataclass_fields__.keys()
     if unknown:
         known = ", ".join(Settings.__dataclass_fields__)
         raise SettingsError(f"unknown setting {', '.join(sorted(unknown))}: use {known}")
-    return replace(settings or Settings(), **options)
+    return replace(settings, **options)
 
 
 def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settings, list[str]]:
@@ -265,7 +321,79 @@ def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settin
     return settings, notes
 
 
-def _timed(frames: Frames, stages: Stages, count: int, place: Place) -> Frames:
+def _restored(source: Photo, place: Place) -> Photo:
+    """An old or small photo made fit to be filmed; see `restore`."""
+    from .families.ember import find_photo_faces
+    from .restore import restore_photo
+
+    device = place.spot.device
+    faces = find_photo_faces(load_bundle("ember"), source.pixels, device)
+    pixels, told = restore_photo(source.pixels, faces, device)
+    return replace(source, pixels=pixels, notes=(*source.notes, *told))
+
+
+def _enlarged(source: Photo, settings: Settings, place: Place, stages: Stages) -> Photo:
+    """A photo smaller than its film, enlarged once by a network; others as they are."""
+    from .look.upscale import enlarge_photo
+
+    tall, wide = source.pixels.shape[:2]
+    frame = frame_size(settings.aspect, settings.height, (wide, tall))
+    start = time.perf_counter()
+    pixels = enlarge_photo(source.pixels, frame, place.spot.device, on_note=stages.note)
+    if pixels is source.pixels:
+        return source
+    stages.add("enlarge", time.perf_counter() - start)
+    note = f"the photo is smaller than the film: enlarged {len(pixels) / tall:.1f} times"
+    return replace(source, pixels=pixels, notes=(*source.notes, note))
+
+
+def _drawn_take(
+    family: Any,
+    bundle: Bundle,
+    source: Photo,
+    settings: Settings,
+    place: Place,
+    stages: Stages,
+    stack: ExitStack,
+) -> Take:
+    """What a video model makes of a photo; `stack` closes the networks that help it."""
+    from .families.ember import look
+    from .film import latent_film  # not for ember, which needs none of it
+
+    device = place.spot.device
+    with stages.stage("look"):
+        regions = look(load_bundle("ember"), source.pixels, device)
+    ways = open_ways(
+        stack,
+        between=settings.interpolation == "auto",
+        enlarge=settings.upscaling == "auto",
+        device=device,
+        on_note=stages.note,
+    )
+    return latent_film(
+        family, bundle, source, settings, place=place, stages=stages, ways=ways, regions=regions
+    )
+
+
+def _claims(photo: PhotoSource, film: Film, settings: Settings, delivery: Delivery) -> FilmClaims:
+    """What the film says of itself."""
+    from .credentials import FilmClaims, photo_hash
+
+    if isinstance(photo, str | Path):
+        own = photo_hash(photo)
+    else:
+        own = photo_hash(np.ascontiguousarray(photo).tobytes())
+    return FilmClaims(
+        model=film.model,
+        model_version=film.model_version,
+        photos=[own],
+        seed=film.seed,
+        settings={**asked(settings, delivery), "width": film.width, "height": film.height},
+        label=settings.label,
+    )
+
+
+def _timed(frames: Frames, stages: Stages, count: int, place: Place, stack: ExitStack) -> Frames:
     """Pass exactly `count` frames on, counting the time it takes to draw them, and clear up.
 
     What other stages count meanwhile is theirs.
@@ -276,7 +404,10 @@ def _timed(frames: Frames, stages: Stages, count: int, place: Place) -> Frames:
             frame = next(frames)
             stages.add("frames", time.perf_counter() - start - (stages.total - others))
             yield frame
+        for _ in frames:  # what is done behind the last frame: the guards' report
+            break
     finally:
         with suppress(AttributeError):
             frames.close()  # type: ignore[attr-defined]
+        stack.close()
         place.close()

@@ -14,6 +14,8 @@ from reverie.cli.animate import describe
 from reverie.cli.main import main
 from reverie.cli.progress import progress
 from reverie.runtime import pipeline
+from reverie.runtime.delivery import Delivery
+from reverie.runtime.label import DEFAULT_LABEL
 from reverie.runtime.pipeline import Rendered
 from reverie.runtime.placement import Placement
 from reverie.runtime.prompt import understand
@@ -32,6 +34,7 @@ class Renderer:
         out: str | None,
         *,
         settings: Settings,
+        delivery: Delivery,
         model: str,
         placement: Placement,
         force: bool,
@@ -39,6 +42,7 @@ class Renderer:
     ) -> Rendered:
         self.asked = {"photo": photo, "out": out, "settings": settings, "model": model}
         self.asked |= {"force": force, "on_progress": on_progress, "placement": placement}
+        self.asked["delivery"] = delivery
         if on_progress is not None:
             on_progress("photo", 1, 1)
             for done in range(5):
@@ -77,6 +81,7 @@ def test_defaults_are_those_of_the_settings(renderer: Renderer) -> None:
     assert renderer.asked["photo"] == "photo.jpg"
     assert (renderer.asked["out"], renderer.asked["model"]) == (None, "ember")
     assert renderer.asked["force"] is False
+    assert renderer.asked["delivery"] == Delivery()
 
 
 def test_every_option_arrives(renderer: Renderer) -> None:
@@ -95,6 +100,46 @@ def test_every_option_arrives(renderer: Renderer) -> None:
     )
     assert (renderer.asked["out"], renderer.asked["model"]) == ("clip.mov", "toy")
     assert renderer.asked["force"] is True
+
+
+def test_how_it_looks_arrives(renderer: Renderer) -> None:
+    words = "animate p.jpg --mood wistful --camera off --light dusk --grain 0.2 --restore gentle"
+    more = "--faces free --interpolation blend --upscaling plain --quiet --label"
+    assert main([*words.split(), *more.split()]) == 0
+    asked = Settings(
+        mood="wistful",
+        camera="off",
+        light="dusk",
+        grain=0.2,
+        restore="gentle",
+        faces="free",
+        interpolation="blend",
+        upscaling="plain",
+        label=DEFAULT_LABEL,
+    )
+    assert renderer.asked["settings"] == asked
+    assert main(["animate", "p.jpg", "--quiet", "--label", "made by a machine"]) == 0
+    assert renderer.asked["settings"] == Settings(label="made by a machine")
+
+
+def test_how_it_leaves_arrives(renderer: Renderer) -> None:
+    words = "animate p.jpg --quiet --codec hevc --encoder software --quality best --music m.mp3"
+    more = "--voice v.wav --poster p.png --sheet s.png --no-credentials"
+    keys = "--signing-key k.pem --signing-cert c.pem"
+    assert main([*words.split(), *more.split(), *keys.split()]) == 0
+    assert renderer.asked["delivery"] == Delivery(
+        codec="hevc",
+        encoder="software",
+        quality="best",
+        music="m.mp3",
+        voice="v.wav",
+        poster="p.png",
+        sheet="s.png",
+        credentials=False,
+        signing_key="k.pem",
+        signing_cert="c.pem",
+    )
+    assert main(["animate", "p.jpg", "--signing-key", "k.pem", "--quiet"]) == 2
 
 
 def test_what_a_network_is_told_arrives(renderer: Renderer) -> None:
@@ -120,14 +165,16 @@ def test_a_number_of_frames_plays_at_the_models_own_rate(
     assert renderer.asked["settings"].fps == 24
 
 
-def test_a_prompt_for_a_network_is_not_explained(
+def test_what_is_left_of_a_prompt_goes_to_a_network_that_reads(
     renderer: Renderer, toy_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = toy_bundle / "bundle.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "timing": {"fps": 24}}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "text": {"max_tokens": 8}}))
     words = ["animate", "p.jpg", "--prompt", "slow zoom in, purple rain", "--model"]
     assert main([*words, str(toy_bundle)]) == 0
-    assert capsys.readouterr().err.splitlines() == ["note: rotated as its EXIF says"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("camera: ")
+    assert lines[-2:] == ["left to the model: purple, rain", "note: rotated as its EXIF says"]
 
 
 def test_frames_and_seconds_exclude_each_other(
@@ -181,6 +228,10 @@ def test_json_is_one_object(renderer: Renderer, capsys: pytest.CaptureFixture[st
         "predicted_memory_bytes": None,
         "device_memory_bytes": None,
         "memory": None,
+        "codec": "h264",
+        "encoder": "",
+        "sound": False,
+        "guards": None,
         "notes": ["rotated as its EXIF says"],
     }
     assert asked["understood"] == [

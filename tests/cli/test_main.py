@@ -36,7 +36,7 @@ def test_help_lists_every_exit_code(words: list[str], capsys: pytest.CaptureFixt
 
 def test_exit_codes_are_one_of_a_kind() -> None:
     codes = [line.split()[0] for line in exit_codes().splitlines()[1:]]
-    assert codes == ["0", "1", "2", "3", "4", "5", "6", "7", "130", "143"]
+    assert codes == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130", "143"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from reverie.engines.errors import OutputError, ReverieError
 from reverie.runtime import clip as clip_module
-from reverie.runtime import output
+from reverie.runtime import film_file, output
 from reverie.runtime.clip import Frame, check_output, read_frames, write_clip
 
 WIDTH, HEIGHT = 96, 64
@@ -27,7 +28,7 @@ def noise(count: int, seed: int = 0) -> Iterator[Frame]:
 
 def write(path: Path, frames: Iterator[Frame], count: int, **options: object) -> int:
     settings = {"fps": 24, "width": WIDTH, "height": HEIGHT, "frame_count": count, **options}
-    return write_clip(frames, path, **settings)  # type: ignore[arg-type]
+    return write_clip(frames, path, **settings).frames  # type: ignore[arg-type]
 
 
 def left_in(folder: Path) -> list[str]:
@@ -39,13 +40,13 @@ def test_flat_patches_come_back_within_two(tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(1)
     corners = [[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)]
     colours = np.array([*corners, *rng.integers(0, 256, (16, 3))], np.uint8)
-    picture = colours.reshape(4, 6, 3).repeat(32, 0).repeat(32, 1)
+    picture = colours.reshape(4, 6, 3).repeat(64, 0).repeat(64, 1)
     path = tmp_path / f"patches{suffix}"
     size = {"width": picture.shape[1], "height": picture.shape[0]}
     assert write(path, iter([picture] * 4), 4, **size) == 4
     for frame in read_frames(path):
         assert frame.shape == picture.shape
-        middles = [f[12::32, 12::32].astype(int) for f in (frame, picture)]
+        middles = [f[32::64, 32::64].astype(int) for f in (frame, picture)]
         assert np.abs(middles[0] - middles[1]).max() <= 2
 
 
@@ -137,11 +138,21 @@ def test_whatever_stops_it_nothing_is_left(tmp_path: Path, stop: type[BaseExcept
 def test_a_disk_that_refuses_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
-    def refuse(self: object, frame: Frame, index: int) -> None:
-        if index == 3:
+    encode = film_file.FilmFile._encode
+
+    class Refusing:
+        def __init__(self, container: Any) -> None:
+            self.close = container.close
+
+        def mux(self, packet: object) -> None:
             av.error.err_check(-number)
 
-    monkeypatch.setattr(clip_module._Encoder, "__call__", refuse)
+    def third(self: Any, frame: Frame, index: int) -> list[Any]:
+        if index == 3:
+            self._container = Refusing(self._container)
+        return [*encode(self, frame, index), *([None] if index == 3 else [])]
+
+    monkeypatch.setattr(film_file.FilmFile, "_encode", third)
     with pytest.raises(OutputError, match=words) as caught:
         write(tmp_path / "clip.mp4", noise(9), 9)
     assert "\n" not in str(caught.value)

@@ -106,9 +106,11 @@ def test_the_prompt_is_told_back() -> None:
 
 
 def test_default_output_is_the_photos_name_here() -> None:
-    assert default_output("/somewhere/else/mother.jpeg") == Path("mother.mp4")
-    assert default_output("mother.2024.jpeg") == Path("mother.2024.mp4")
-    assert default_output(np.zeros((8, 8, 3), np.uint8)) == Path("reverie.mp4")
+    assert default_output("/somewhere/else/mother.jpeg") == "mother.mp4"
+    assert default_output("mother.2024.jpeg") == "mother.2024.mp4"
+    assert default_output(np.zeros((8, 8, 3), np.uint8)) == "reverie.mp4"
+    assert default_output("mother.jpeg", "png") == "mother/"
+    assert default_output("mother.jpeg", "vp9") == "mother.webm"
 
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:
