@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from .runtime.model import Model, load
     from .runtime.pipeline import animate, stream
     from .runtime.settings import Settings
+    from .runtime.story import story
 
 __version__ = "0.1.0"
-__all__ = ["Model", "ReverieError", "Settings", "__version__", "animate", "load", "stream"]
+__all__ = ["Model", "ReverieError", "Settings", "__version__", "animate", "load", "story", "stream"]
 
 _LAZY = {
     "animate": "pipeline",
@@ -28,6 +29,7 @@ _LAZY = {
     "Settings": "settings",
     "Model": "model",
     "load": "model",
+    "story": "story",
 }
 
 

@@ -1,0 +1,301 @@
+"""`reverie story PHOTO...`: several photos as one film, by a plan or by a rhythm found in them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from ..engines.errors import SettingsError
+from ..engines.sizes import size_text
+from ..runtime.label import DEFAULT_LABEL
+from ..runtime.placement import BACKENDS, Placement
+from ..runtime.settings import (
+    FPS_RANGE,
+    HEIGHT_RANGE,
+    NAMED_ASPECTS,
+    CameraMove,
+    Faces,
+    LightKind,
+    MoodName,
+    Restore,
+)
+from .delivering import add_delivery, delivery_of
+
+if TYPE_CHECKING:
+    from ..runtime.story import Told
+    from ..runtime.story_plan import StoryPlan
+
+_MOST_ROWS = 60  # shots told one by one before the rest is only counted
+
+
+def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "story",
+        help="turn several photos into one film",
+        description=(
+            "Turn several photos into one film: in their order with a rhythm found in them, or by "
+            "a plan. Finished shots are kept, so that a stopped story goes on where it was."
+        ),
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("photos", metavar="PHOTO", nargs="*", help="the pictures, in their order")
+    add("--plan", metavar="FILE", help="a plan in TOML, in place of photos")
+    add("--write-plan", metavar="FILE", help="write the plan it would use, and render nothing")
+    add(
+        "--storyboard",
+        metavar="PNG",
+        help="draw the film on a page; without --out nothing else is made",
+    )
+    add("--seconds", type=float, help="length of the film (default: the plan's, or 4.5 a photo)")
+    add(
+        "--captions",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show captions: the plan's, or where it has none what the photos' files say",
+    )
+    add("--font", metavar="FILE", help="a font for captions in scripts that ours do not have")
+    add(
+        "--aspect",
+        metavar="W:H",
+        help=f"one shape for all: {', '.join(NAMED_ASPECTS[1:])}, another W:H, or photo for the "
+        "first one's (default: what most photos have)",
+    )
+    low, high = HEIGHT_RANGE
+    add("--height", type=int, help=f"height of the frame in pixels, {low} to {high} (default 720)")
+    low, high = FPS_RANGE
+    add("--fps", type=int, help=f"frames a second, {low} to {high} (default 24)")
+    add("--seed", type=int, help="another seed is another wind and another rhythm (default 0)")
+    add("--mood", metavar="MOOD", help=f"for all shots: {', '.join(get_args(MoodName))}, none")
+    add("--light", metavar="LIGHT", help=f"for all shots: {', '.join(get_args(LightKind))}")
+    add("--camera", metavar="MOVE", help=f"for all shots: {', '.join(get_args(CameraMove))}, off")
+    add("--motion", type=float, help="how much moves, 0 to 1 (default: the model's own)")
+    add("--prompt", metavar="TEXT", help="what should happen, in all shots")
+    add("--grain", type=float, help="film grain, 0 to 1")
+    add("--restore", metavar="off|gentle", choices=get_args(Restore), help="clean old photos first")
+    add(
+        "--faces",
+        metavar="protect|free",
+        choices=get_args(Faces),
+        help="protect keeps faces as in the photo (default), free leaves them to a model",
+    )
+    add("--shots", metavar="FOLDER", help="where finished shots are kept (default: FILE.shots)")
+    add(
+        "--keep-shots",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the shots when the film is there, so that a change renders only its own",
+    )
+    add(
+        "--model",
+        default="ember",
+        metavar="NAME|FOLDER",
+        help="an embedded model or the folder of one (default ember)",
+    )
+    add("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="what runs the networks")
+    add("--backend", default="auto", metavar="|".join(BACKENDS), help="which library runs them")
+    add("--precision", default="auto", metavar="P", help="as for `reverie animate`")
+    add(
+        "--label",
+        nargs="?",
+        const=DEFAULT_LABEL,
+        metavar="TEXT",
+        help=f'burn a small caption into every frame (without a text: "{DEFAULT_LABEL}")',
+    )
+    add_delivery(parser)
+    add("--out", metavar="FILE", help="the film (default story.mp4, in the current folder)")
+    add("--force", action="store_true", help="overwrite files that exist")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--debug", action="store_true", help="show where an error came from")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Plan the story, and make what is asked for: a plan, a storyboard, the film.
+
+    Raises:
+        ReverieError: whatever `reverie.story` raises.
+    """
+    if not arguments.photos and arguments.plan is None:
+        raise SettingsError("a story needs photos or --plan: reverie story PHOTO PHOTO ...")
+    silent = arguments.quiet or arguments.json
+    asks = {
+        name: getattr(arguments, name)
+        for name in ("mood", "light", "camera", "motion", "prompt", "grain", "restore", "faces")
+        if getattr(arguments, name) is not None
+    }
+    wishes = {
+        name: getattr(arguments, name)
+        for name in (
+            *("plan", "seconds", "music", "voice", "captions"),
+            *("font", "label", "aspect", "height", "fps", "seed"),
+        )
+    }
+    if arguments.write_plan or (arguments.storyboard and not arguments.out):
+        _only_plan(arguments, wishes, asks, silent)
+        return
+    from ..runtime.formats import suffix_for
+    from ..runtime.story import story  # loads the engines: not for --help
+    from .animate import Awaited
+    from .progress import progress
+
+    delivery = delivery_of(arguments)
+    out = arguments.out or f"story{suffix_for(delivery.codec)}"
+    arguments.clip = Awaited(Path(out))
+    with progress(silent) as on_progress:
+        try:
+            told = story(
+                arguments.photos,
+                out,
+                **wishes,
+                storyboard=arguments.storyboard,
+                shots=arguments.shots,
+                keep_shots=arguments.keep_shots,
+                delivery=delivery,
+                model=arguments.model,
+                placement=Placement(
+                    device=arguments.device,
+                    backend=arguments.backend,
+                    precision=arguments.precision,
+                ),
+                force=arguments.force,
+                on_progress=on_progress,
+                on_note=None if silent else lambda note: _tell(f"note: {note}"),
+                on_plan=None if silent else _tell_plan,
+                **asks,
+            )
+        except KeyboardInterrupt as stopped:
+            line = "stopped; the finished shots are kept, the same command goes on from there"
+            raise KeyboardInterrupt(line) from stopped
+    if arguments.json:
+        print(json.dumps(report(told)))
+    elif not silent:
+        print(
+            f"{told.path}  {told.width}x{told.height}, {told.seconds:g} s at {told.fps} fps, "
+            f"{told.path.stat().st_size / 1e6:.1f} MB, {told.rendered} shots rendered, "
+            f"{told.kept} kept, made in {sum(told.stages.values()):.1f} s"
+            + (f" with {size_text(told.peak_memory)} of memory" if told.peak_memory else "")
+        )
+
+
+def _only_plan(
+    arguments: argparse.Namespace, wishes: dict[str, Any], asks: dict[str, Any], silent: bool
+) -> None:
+    from ..runtime.story import plan_story
+    from ..runtime.story_write import check_place, write_plan
+    from ..runtime.storyboard import check_board, draw_storyboard
+    from .progress import progress
+
+    if arguments.write_plan:
+        check_place(Path(arguments.write_plan), arguments.force)
+    if arguments.storyboard:
+        check_board(Path(arguments.storyboard), arguments.force)
+    made = {}
+    with progress(silent) as on_progress:
+        plan, measures = plan_story(
+            arguments.photos,
+            **wishes,
+            asks=asks,
+            look=bool(arguments.storyboard),
+            on_progress=on_progress,
+        )
+        if arguments.write_plan:
+            made["plan"] = write_plan(plan, arguments.write_plan, force=arguments.force)
+        if arguments.storyboard:
+            board = draw_storyboard(plan, measures, arguments.storyboard, force=arguments.force)
+            made["storyboard"] = board
+    if arguments.json:
+        paths = {name: str(path.absolute()) for name, path in made.items()}
+        print(json.dumps({**paths, **plan_facts(plan)}))
+    elif not silent:
+        _tell_plan(plan)
+        for path in made.values():
+            print(path)
+
+
+def in_words(plan: StoryPlan) -> list[str]:
+    """Return the rhythm of a story for a person, a line a shot."""
+    shots = plan.shots
+    lines = [
+        f"{len(shots)} shot{'s' * (len(shots) > 1)}, {plan.total:g} s at {plan.fps} fps, "
+        f"{plan.aspect}, ends in a {plan.end}"
+    ]
+    wide = min(max((len(shot.name) for shot in shots), default=0), 32)
+    for number, shot in enumerate(shots[:_MOST_ROWS], 1):
+        asks = plan.settings(shot)
+        words = [f"{asks[key]}" for key in ("camera", "mood") if asks.get(key) is not None]
+        words += [f"{asks['light']} light"] if asks.get("light") not in (None, "none") else []
+        words += [f"stands still for {shot.hold:g} s"] if shot.hold else []
+        words += (
+            [f'"{" / ".join(shot.caption)}"'] if shot.caption and plan.captions is not False else []
+        )
+        name = shot.name if len(shot.name) <= wide else shot.name[: wide - 1] + "…"
+        lines.append(
+            f"{number:>3}  {name:<{wide}}  {shot.seconds or 0:>5.1f} s  {shot.change!s:<12}  "
+            + ", ".join(words)
+        )
+    if len(shots) > _MOST_ROWS:
+        lines.append(f"     and {len(shots) - _MOST_ROWS} more")
+    return lines
+
+
+def plan_facts(plan: StoryPlan) -> dict[str, Any]:
+    """Return a plan as plain data for --json."""
+    return {
+        "seconds": plan.total,
+        "fps": plan.fps,
+        "height": plan.height,
+        "aspect": plan.aspect,
+        "shots": [
+            {
+                "photo": str(shot.photo) if isinstance(shot.photo, str | Path) else None,
+                "seconds": shot.seconds,
+                "transition": str(shot.change),
+                "hold": shot.hold,
+                "caption": list(shot.caption),
+                **plan.settings(shot),
+            }
+            for shot in plan.shots
+        ],
+    }
+
+
+def report(told: Told) -> dict[str, Any]:
+    """Return a finished story as plain data for --json."""
+    return {
+        "path": str(told.path.absolute()),
+        "seconds": told.seconds,
+        "frames": told.frames,
+        "fps": told.fps,
+        "width": told.width,
+        "height": told.height,
+        "model": told.model,
+        "seed": told.seed,
+        "shots_rendered": told.rendered,
+        "shots_kept": told.kept,
+        "shots_folder": None if told.shots_folder is None else str(told.shots_folder.absolute()),
+        "stages": {name: round(seconds, 3) for name, seconds in told.stages.items()},
+        "peak_memory_bytes": told.peak_memory,
+        "plan": None if told.plan is None else plan_facts(told.plan),
+        "notes": list(told.notes),
+    }
+
+
+def _tell_plan(plan: StoryPlan) -> None:
+    for line in in_words(plan):
+        _tell(line)
+
+
+def _tell(line: str) -> None:
+    """Print a line for a person; when nobody listens any more, the film is made all the same."""
+    from .main import one_line
+
+    with contextlib.suppress(BrokenPipeError):
+        print(one_line(line), file=sys.stderr, flush=True)
