@@ -4,8 +4,9 @@
     clip = reverie.animate("photo.jpg", seconds=10, prompt="slight leaf movement")
     print(clip.path)
 
-`animate` writes a file; `stream` gives the frames themselves, as they come. `load` gives a video
-diffusion model to ask for frames at its own rate, with nothing done to them.
+`animate` writes a film, `story` makes one of several photos, `stream` gives the frames themselves, as
+they come. `load` gives a video diffusion model to ask for frames at its own rate, with nothing done
+to them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ from typing import TYPE_CHECKING, Any
 from .engines.errors import ReverieError
 
 if TYPE_CHECKING:
+    from .runtime.delivery import Delivery
     from .runtime.model import Model, load
     from .runtime.pipeline import animate, stream
     from .runtime.settings import Settings
-    from .runtime.story import story
+    from .runtime.story.story import story
 
 __version__ = "0.1.0"
-__all__ = ["Model", "ReverieError", "Settings", "__version__", "animate", "load", "story", "stream"]
+__all__ = [
+    "Delivery",
+    "Model",
+    "ReverieError",
+    "Settings",
+    "__version__",
+    "animate",
+    "load",
+    "story",
+    "stream",
+]
 
 _LAZY = {
     "animate": "pipeline",
@@ -29,7 +41,8 @@ _LAZY = {
     "Settings": "settings",
     "Model": "model",
     "load": "model",
-    "story": "story",
+    "story": "story.story",
+    "Delivery": "delivery",
 }
 
 

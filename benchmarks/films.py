@@ -61,7 +61,13 @@ def measure_film(photo: Path, sheet: Path | None, **options: Any) -> dict[str, A
     watching = 0.0
     with Identity(first) as identity:
         watch = Watch(
-            first, fps=film.fps, count=film.frame_count, identity=identity, looks=2.0, most_looks=60
+            first,
+            fps=film.fps,
+            count=film.frame_count,
+            identity=identity,
+            expected_light=film.look.light.kind not in (None, "none"),
+            looks=2.0,
+            most_looks=60,
         )
         watch.see(first)
         for index, frame in enumerate(frames, 1):
@@ -73,7 +79,7 @@ def measure_film(photo: Path, sheet: Path | None, **options: Any) -> dict[str, A
         report = watch.report()
         spent = time.perf_counter() - start
         boxes = [known.box for known in identity.known]
-    told = [*film.notes, *film.understanding.understood]
+    told = [*film.notes, *film.look.told, *film.understanding.understood]
     told += [f"not understood: {', '.join(film.understanding.unused)}"] * bool(
         film.understanding.unused
     )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..runtime.clip import film_facts, read_frames, write_clip
-from ..runtime.credentials import FilmClaims, photo_hash, read_credentials, sign_film
+from ..runtime.credentials.credentials import FilmClaims, photo_hash, read_credentials, sign_film
 from ..runtime.formats import CONTAINERS, encoding_for
 from ..runtime.pipeline import stream
 from .machine import describe_machine

@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from ..runtime.clip import write_clip
 from ..runtime.formats import Encoding, encoding_for
-from ..runtime.loudness import Meter
-from ..runtime.recording import RATE, even, open_recording
-from ..runtime.sound import Sound, open_sound
+from ..runtime.sound.loudness import Meter
+from ..runtime.sound.recording import RATE, even, open_recording
+from ..runtime.sound.sound import Sound, open_sound
 from .machine import describe_machine
 from .made_sounds import clicks, drone, save, song, speech
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..engines.errors import ReverieError
 from ..engines.sizes import parse_size, size_text
-from ..runtime.label import DEFAULT_LABEL
+from ..runtime.letters.label import DEFAULT_LABEL
 from ..runtime.placement import BACKENDS, Placement
 from ..runtime.settings import (
     FPS_RANGE,

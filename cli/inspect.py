@@ -71,8 +71,8 @@ def describe(film: Path, photo: str | None = None, trust: Path | None = None) ->
     Raises:
         PhotoError, SettingsError, MissingPackageError: see `run`.
     """
-    from ..runtime.credentials import photo_hash, read_credentials
-    from ..runtime.label import told_label
+    from ..runtime.credentials.credentials import photo_hash, read_credentials
+    from ..runtime.letters.label import told_label
 
     comment, unreadable = _comment(film)
     found = read_credentials(film, trust=trust)

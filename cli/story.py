@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..engines.errors import SettingsError
 from ..engines.sizes import size_text
-from ..runtime.label import DEFAULT_LABEL
+from ..runtime.letters.label import DEFAULT_LABEL
 from ..runtime.placement import BACKENDS, Placement
 from ..runtime.settings import (
     FPS_RANGE,
@@ -26,8 +26,8 @@ from ..runtime.settings import (
 from .delivering import add_delivery, delivery_of
 
 if TYPE_CHECKING:
-    from ..runtime.story import Told
-    from ..runtime.story_plan import StoryPlan
+    from ..runtime.story.plan import StoryPlan
+    from ..runtime.story.story import Told
 
 _MOST_ROWS = 60  # shots told one by one before the rest is only counted
 
@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
         _only_plan(arguments, wishes, asks, silent)
         return
     from ..runtime.formats import suffix_for
-    from ..runtime.story import story  # loads the engines: not for --help
+    from ..runtime.story.story import story  # loads the engines: not for --help
     from .animate import Awaited
     from .progress import progress
 
@@ -188,9 +188,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _only_plan(
     arguments: argparse.Namespace, wishes: dict[str, Any], asks: dict[str, Any], silent: bool
 ) -> None:
-    from ..runtime.story import plan_story
-    from ..runtime.story_write import check_place, write_plan
-    from ..runtime.storyboard import check_board, draw_storyboard
+    from ..runtime.story.story import plan_story
+    from ..runtime.story.storyboard import check_board, draw_storyboard
+    from ..runtime.story.write import check_place, write_plan
     from .progress import progress
 
     if arguments.write_plan:

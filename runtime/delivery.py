@@ -18,13 +18,13 @@ from ..engines.errors import SettingsError
 from .choose_encoder import check_encoder
 from .clip import Written, check_output, write_clip
 from .formats import AUTO, Encoding, encoding_for
-from .label import with_label
+from .letters.label import with_label
 from .posters import Posters, check_still
 from .stages import Stages
 
 if TYPE_CHECKING:
-    from .credentials import FilmClaims
-    from .sound import Sound
+    from .credentials.credentials import FilmClaims
+    from .sound.sound import Sound
 
 Frame = NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ def check(path: Path | str, delivery: Delivery, *, force: bool = False) -> Path:
     sounds = {"music": delivery.music, "voice": delivery.voice}
     for use, file in sounds.items():
         if file is not None:
-            from .recording import open_recording
+            from .sound.recording import open_recording
 
             encoding.check_sound()
             open_recording(file, use)
@@ -114,7 +114,7 @@ def hear(delivery: Delivery, seconds: float, stages: Stages) -> Sound | None:
     """
     if delivery.music is None and delivery.voice is None:
         return None
-    from .sound import open_sound
+    from .sound.sound import open_sound
 
     with stages.stage("sound"):
         sound = open_sound(
@@ -164,7 +164,7 @@ def deliver(
     )
 
     def finish(part: Path, mime: str) -> None:
-        from .credentials import sign_film
+        from .credentials.credentials import sign_film
 
         signed = sign_film(
             part, mime, claims, key=delivery.signing_key, certificate=delivery.signing_cert

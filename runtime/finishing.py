@@ -17,7 +17,7 @@ from ..engines.device import Device
 from ..engines.errors import EngineError
 from .guard import Report, Watch, describe
 from .identity import Identity
-from .label import label_frames
+from .letters.label import label_frames
 from .look.look import Look
 from .settings import Settings
 from .stages import Stages

@@ -39,7 +39,7 @@ from .take import Take, find_family, gives_frames
 from .ways import open_ways
 
 if TYPE_CHECKING:
-    from .credentials import FilmClaims
+    from .credentials.credentials import FilmClaims
     from .planner import RenderPlan
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
@@ -235,7 +235,7 @@ def animate(
         settings or Settings(), {k: options[k] for k in options.keys() - named}
     )
     if settings.label is not None:
-        from .lettering import check_text
+        from .letters.lettering import check_text
 
         check_text(settings.label)
     path = out if out is not None else default_output(photo, delivery.codec)
@@ -324,7 +324,7 @@ def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settin
 def _restored(source: Photo, place: Place) -> Photo:
     """An old or small photo made fit to be filmed; see `restore`."""
     from .families.ember import find_photo_faces
-    from .restore import restore_photo
+    from .restoring.restore import restore_photo
 
     device = place.spot.device
     faces = find_photo_faces(load_bundle("ember"), source.pixels, device)
@@ -377,7 +377,7 @@ def _drawn_take(
 
 def _claims(photo: PhotoSource, film: Film, settings: Settings, delivery: Delivery) -> FilmClaims:
     """What the film says of itself."""
-    from .credentials import FilmClaims, photo_hash
+    from .credentials.credentials import FilmClaims, photo_hash
 
     if isinstance(photo, str | Path):
         own = photo_hash(photo)

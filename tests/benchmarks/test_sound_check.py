@@ -8,7 +8,7 @@ import pytest
 from reverie.benchmarks.made_sounds import save, song
 from reverie.benchmarks.sound_check import CONTAINERS, FPS, check
 from reverie.runtime.formats import encoding_for
-from reverie.runtime.sound import open_sound
+from reverie.runtime.sound.sound import open_sound
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", None), ("mkv", "ffv1")])

@@ -15,7 +15,7 @@ from reverie.cli.main import main
 from reverie.cli.progress import progress
 from reverie.runtime import pipeline
 from reverie.runtime.delivery import Delivery
-from reverie.runtime.label import DEFAULT_LABEL
+from reverie.runtime.letters.label import DEFAULT_LABEL
 from reverie.runtime.pipeline import Rendered
 from reverie.runtime.placement import Placement
 from reverie.runtime.prompt import understand

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reverie.cli.main import main
-from reverie.runtime import provenance, signing
 from reverie.runtime.clip import write_clip
-from reverie.runtime.credentials import FilmClaims, photo_hash, sign_film
-from reverie.runtime.label import with_label
+from reverie.runtime.credentials import provenance, signing
+from reverie.runtime.credentials.credentials import FilmClaims, photo_hash, sign_film
+from reverie.runtime.letters.label import with_label
 
 pytest.importorskip("c2pa", reason="c2pa-python is not installed")
 pytest.importorskip("cryptography", reason="cryptography is not installed")

@@ -9,7 +9,7 @@ from PIL import Image
 from reverie.cli.main import main
 from reverie.cli.story import in_words
 from reverie.runtime.clip import film_facts
-from reverie.runtime.story_plan import Change, StoryPlan, StoryShot
+from reverie.runtime.story.plan import Change, StoryPlan, StoryShot
 
 TOY = Path(__file__).parents[1] / "data" / "bundles" / "toy-ember"
 SMALL = ["--height", "64", "--fps", "8"]
@@ -109,7 +109,7 @@ def test_a_mistake_in_a_plan_is_told_with_its_line(
 def test_ctrl_c_says_what_is_kept(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reverie.runtime import story as told
+    from reverie.runtime.story import story as told
 
     def stopped(*args: object, **options: object) -> None:
         raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Text in frames: fonts that ship, scripts from either side, captions and the label."""
