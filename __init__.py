@@ -4,9 +4,9 @@
     clip = reverie.animate("photo.jpg", seconds=10, prompt="slight leaf movement")
     print(clip.path)
 
-`animate` writes a film, `story` makes one of several photos, `stream` gives the frames themselves, as
-they come. `load` gives a video diffusion model to ask for frames at its own rate, with nothing done
-to them.
+`animate` writes a film, `story` makes one of several photos, `stream` gives the frames themselves,
+as they come. `load` gives a video diffusion model to ask for frames at its own rate, with nothing
+done to them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.clip import read_frames
+from ..runtime.reading import read_frames
 from .measure import fit_similarity
 
 MOST_PLACES = 20_000

@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ..runtime.clip import film_facts, read_frames, write_clip
+from ..runtime.clip import write_clip
 from ..runtime.credentials.credentials import FilmClaims, photo_hash, read_credentials, sign_film
 from ..runtime.formats import CONTAINERS, encoding_for
 from ..runtime.pipeline import stream
+from ..runtime.reading import film_facts, read_frames
+from ..runtime.sound.recording import RATE
 from .machine import describe_machine
 
 DEMO = Path(__file__).resolve().parents[1] / "tests" / "data" / "demo.jpg"
-RATE = 48_000
 
 Frame = NDArray[np.uint8]
 
@@ -42,21 +42,11 @@ def tone(seconds: float) -> Iterator[NDArray[np.float32]]:
         yield both[start : start + RATE]
 
 
-def shown(path: Path) -> Iterator[Frame]:
-    """The frames of a film, or of a folder of them."""
-    if not path.is_dir():
-        yield from read_frames(path)
-        return
-    for file in sorted(path.glob("*.png")):
-        with Image.open(file) as picture:
-            yield np.asarray(picture.convert("RGB"))
-
-
 def psnr(written: list[Frame], path: Path) -> float | None:
     """Loss of a film against the frames it was written from, dB; None where nothing is lost."""
     squares = [
         float(np.square(one.astype(np.float32) - other).mean())
-        for one, other in zip(written, shown(path), strict=True)
+        for one, other in zip(written, read_frames(path), strict=True)
     ]
     mean = float(np.mean(squares))
     return None if mean == 0 else 10 * float(np.log10(255**2 / mean))

@@ -20,7 +20,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from ..runtime.clip import film_facts
+from ..runtime.reading import film_facts
 from .machine import describe_machine
 
 

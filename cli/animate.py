@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,6 +28,7 @@ from ..runtime.settings import (
 )
 from .clip_report import report
 from .delivering import add_delivery, delivery_of
+from .telling import range_text, tell
 
 if TYPE_CHECKING:
     from ..runtime.pipeline import Rendered
@@ -62,7 +61,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     parser = commands.add_parser(
         "animate",
         help="turn a photo into a clip",
-        description="Turn a photo into a gently moving clip (H.264, plays everywhere).",
+        description="Turn a photo into a gently moving clip (.mp4 plays everywhere).",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -75,7 +74,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         "--seconds",
         type=_number,
         default=10.0,
-        help=f"length of the clip, {_range(SECONDS_RANGE)} (default 10)",
+        help=f"length of the clip, {range_text(SECONDS_RANGE)} (default 10)",
     )
     length.add_argument(
         "--frames",
@@ -92,20 +91,20 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         "--height",
         type=_whole,
         default=720,
-        help=f"height of the frame in pixels, {_range(HEIGHT_RANGE)} (default 720)",
+        help=f"height of the frame in pixels, {range_text(HEIGHT_RANGE)} (default 720)",
     )
-    add("--fps", type=_whole, help=f"frames a second, {_range(FPS_RANGE)} (default 24)")
+    add("--fps", type=_whole, help=f"frames a second, {range_text(FPS_RANGE)} (default 24)")
     add("--motion", type=_number, help="how much moves, 0 to 1 (default: the model's own)")
     _add_look(parser)
     add(
         "--steps",
         type=_whole,
-        help=f"denoising steps, {_range(STEPS_RANGE)} (default: the model's own)",
+        help=f"denoising steps, {range_text(STEPS_RANGE)} (default: the model's own)",
     )
     add(
         "--guidance",
         type=_number,
-        help=f"how closely to hold to the prompt, {_range(GUIDANCE_RANGE)}; 1 is off "
+        help=f"how closely to hold to the prompt, {range_text(GUIDANCE_RANGE)}; 1 is off "
         "(default: the model's own)",
     )
     add("--negative-prompt", metavar="TEXT", help="what should not be seen")
@@ -259,7 +258,7 @@ def run(arguments: argparse.Namespace) -> None:
     silent = arguments.quiet or arguments.json
     if not silent:
         for line in describe(understand(settings.prompt), told_whole=_is_told(arguments.model)):
-            _tell(line)
+            tell(line)
     with progress(silent) as on_progress:
         clip = animate(
             arguments.photo,
@@ -275,7 +274,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps(report(clip)))
     elif not silent:
         for note in clip.notes:
-            _tell(f"note: {note}")
+            tell(f"note: {note}")
         print(
             f"{clip.path}  {clip.width}x{clip.height}, {clip.seconds:g} s at {clip.fps} fps, "
             f"{clip.path.stat().st_size / 1e6:.1f} MB, made in {sum(clip.stages.values()):.1f} s"
@@ -292,12 +291,6 @@ def _memory(clip: Rendered) -> str:
         planned = clip.memory.peak_bytes
         words += f", {size_text(clip.device_memory)} of the GPU's ({size_text(planned)} planned)"
     return words
-
-
-def _tell(line: str) -> None:
-    """Print a line for a person; when nobody listens any more, the clip is made all the same."""
-    with contextlib.suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
 
 
 def _rate(arguments: argparse.Namespace) -> int:
@@ -350,7 +343,3 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
-
-
-def _range(limits: tuple[float, float]) -> str:
-    return f"{limits[0]:g} to {limits[1]:g}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .progress import live_line
+from .telling import plain_text, table_console
 
 if TYPE_CHECKING:
     from ..engines.build import BuildProgress
@@ -21,7 +21,6 @@ PHASES = {
     "write": "writing",
 }
 """What the phases of a build are called on the screen."""
-_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
 
 
 @contextmanager
@@ -70,12 +69,11 @@ def describe(place: Place, progress: BuildProgress) -> str:
 
 def show(made: Sequence[Made], notes: Sequence[str], cache: Path, command: str | None) -> None:
     """Print what came of each engine, why, and where they are."""
-    from rich.console import Console
     from rich.table import Table
 
     from ..engines.sizes import size_text
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     table = Table(title="engines", title_justify="left")
     table.add_column("component")
     table.add_column("GPU")
@@ -86,22 +84,24 @@ def show(made: Sequence[Made], notes: Sequence[str], cache: Path, command: str |
     table.add_column("why", overflow="fold")
     for row in made:
         table.add_row(
-            _text(row.component),
-            _text(row.gpu),
-            _text(row.precision or "-"),
-            _text(RESULTS[row.status]),
+            plain_text(row.component),
+            plain_text(row.gpu),
+            plain_text(row.precision or "-"),
+            plain_text(RESULTS[row.status]),
             "" if row.seconds is None else f"{row.seconds:.1f}",
             "" if row.peak_bytes is None else size_text(row.peak_bytes),
             "" if row.engine_bytes is None else size_text(row.engine_bytes),
-            _text(row.why),
+            plain_text(row.why),
         )
     console.print(table)
     for note in notes:
-        console.print(_text(note))
+        console.print(plain_text(note))
     if any(row.path for row in made):
-        console.print(_text(f"they are in {cache}"))
+        console.print(plain_text(f"they are in {cache}"))
     if command is not None:
-        console.print(_text(f"to build on the device itself, run there: {command}"), soft_wrap=True)
+        console.print(
+            plain_text(f"to build on the device itself, run there: {command}"), soft_wrap=True
+        )
 
 
 RESULTS = {
@@ -112,12 +112,3 @@ RESULTS = {
     "refused": "refused",
 }
 """What a person reads for each status of `making.Made`."""
-
-
-def _text(value: object) -> Any:
-    """Text as it is: no markup, nothing a terminal would obey."""
-    from rich.text import Text
-
-    from .main import one_line
-
-    return Text(one_line(str(value)))

@@ -6,18 +6,17 @@ import argparse
 import json
 import os
 import re
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import EngineError, SettingsError
 from ..engines.sizes import size_text
+from .telling import one_line, plain_text, table_console
 
 if TYPE_CHECKING:
     from ..engines.cache import EngineCache, Entry
 
-_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
 _SHORT = 12  # digits of a digest that a person sees
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -101,7 +100,7 @@ def _list(cache: EngineCache, entries: Sequence[Entry], arguments: argparse.Name
             _print(entries)
         print(
             f"{_count(entries)}, {size_text(facts['bytes'])} of {size_text(facts['limit_bytes'])}, "
-            f"in {_clean(facts['folder'])}"
+            f"in {one_line(str(facts['folder']))}"
         )
 
 
@@ -119,9 +118,9 @@ def _clear(cache: EngineCache, digests: list[str] | None, arguments: argparse.Na
         print(json.dumps(facts))
     elif not arguments.quiet:
         for entry in done.removed:
-            print(f"deleted {_clean(entry.name)}")
+            print(f"deleted {one_line(entry.name)}")
         for entry in done.kept:
-            print(f"kept {_clean(entry.name)}: it is in use, or its folder is read-only")
+            print(f"kept {one_line(entry.name)}: it is in use, or its folder is read-only")
         print(f"{_count(done.removed)} deleted, {size_text(freed)}")
 
 
@@ -147,7 +146,7 @@ def _verify(cache: EngineCache, entries: Sequence[Entry], arguments: argparse.Na
         print(json.dumps(facts))
     elif not arguments.quiet:
         for entry in whole:
-            print(f"whole {_clean(entry.name)}")
+            print(f"whole {one_line(entry.name)}")
         print(f"{_count(whole)}, all are whole (sha256)")
 
 
@@ -172,12 +171,9 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _print(entries: Sequence[Entry]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from .info import _text
-
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     table = Table(title="engines", title_justify="left")
     table.add_column("key", no_wrap=True)
     for name in ("engine", "precision", "for", "library"):
@@ -190,13 +186,13 @@ def _print(entries: Sequence[Entry]) -> None:
         state = entry.problem or ("outdated" if entry.outdated else "")
         table.add_row(
             entry.digest[:_SHORT],
-            _text(key.name if key else ""),
-            _text(key.precision if key else ""),
-            _text(", ".join(key.device) if key else ""),
-            _text(f"{key.library} {key.library_version}" if key else ""),
+            plain_text(key.name if key else ""),
+            plain_text(key.precision if key else ""),
+            plain_text(", ".join(key.device) if key else ""),
+            plain_text(f"{key.library} {key.library_version}" if key else ""),
             size_text(entry.bytes),
             (_time(entry.last_used) or "")[:16].replace("T", " "),
-            _text(f"broken: {state}" if entry.problem else state or "ok"),
+            plain_text(f"broken: {state}" if entry.problem else state or "ok"),
         )
     console.print(table)
 
@@ -214,9 +210,3 @@ def _time(seconds: float) -> str | None:
 
 def _count(engines: Sequence[Entry]) -> str:
     return "1 engine" if len(engines) == 1 else f"{len(engines)} engines"
-
-
-def _clean(text: object) -> str:
-    from .main import one_line
-
-    return one_line(str(text))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import ReverieError
+from .telling import plain_text, table_console
 
 if TYPE_CHECKING:
     from ..runtime.guard import Report
 
-_PLAIN_WIDTH = 120
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 _NOTES = """\
 verdicts: ok, warn (look at it), bad (a fault); the limits are in the table and in --json.
@@ -88,16 +87,13 @@ def _faults(count: int) -> str:
 
 
 def _print(film: str, report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from .main import one_line
-
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     seconds = report.frames / report.fps
-    title = f"{one_line(str(film))}: {report.frames} frames, {seconds:.2f} s, {report.fps:.5g} fps"
-    table = Table(title=Text(title), title_justify="left")
+    title = f"{film}: {report.frames} frames, {seconds:.2f} s, {report.fps:.5g} fps"
+    table = Table(title=plain_text(title), title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("at", justify="right")

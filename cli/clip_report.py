@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..runtime.clip import Clip
     from ..runtime.pipeline import Rendered
     from ..runtime.planner import RenderPlan
 
@@ -15,18 +16,9 @@ def report(clip: Rendered) -> dict[str, Any]:
     understanding = clip.understanding
     camera, light, motion = understanding.camera, understanding.light, understanding.motion
     return {
-        "path": str(Path(clip.path).absolute()),
-        "seconds": clip.seconds,
-        "frames": clip.frames,
-        "fps": clip.fps,
-        "width": clip.width,
-        "height": clip.height,
-        "model": clip.model,
-        "seed": clip.seed,
+        **clip_facts(clip),
         "steps": clip.steps,
         "guidance": clip.guidance,
-        "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
-        "peak_memory_bytes": clip.peak_memory,
         "predicted_memory_bytes": clip.predicted_memory,
         "device_memory_bytes": clip.device_memory,
         "memory": None if clip.memory is None else _memory_plan(clip.memory),
@@ -48,6 +40,22 @@ def report(clip: Rendered) -> dict[str, Any]:
         "encoder": clip.encoder,
         "sound": clip.sound,
         "guards": None if clip.report is None else clip.report.as_dict(),
+    }
+
+
+def clip_facts(clip: Clip) -> dict[str, Any]:
+    """Return what is told of every film, of one photo or of several."""
+    return {
+        "path": str(Path(clip.path).absolute()),
+        "seconds": clip.seconds,
+        "frames": clip.frames,
+        "fps": clip.fps,
+        "width": clip.width,
+        "height": clip.height,
+        "model": clip.model,
+        "seed": clip.seed,
+        "stages": {name: round(seconds, 3) for name, seconds in clip.stages.items()},
+        "peak_memory_bytes": clip.peak_memory,
         "notes": list(clip.notes),
     }
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..engines.encoder_rows import QUALITIES
 from ..runtime.formats import AUTO, CODECS, SOFTWARE
 
 if TYPE_CHECKING:
     from ..runtime.delivery import Delivery
-
-QUALITIES = ("small", "good", "best")
 
 
 def add_delivery(parser: argparse.ArgumentParser, *, sound: bool = True) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from ..engines.sizes import size_text
-
-_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
+from .telling import one_line, plain_text, table_console
 
 
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
@@ -43,13 +41,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(facts: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     about = Table(title="this machine", title_justify="left", show_header=False)
     for name, value in _about(facts):
-        about.add_row(name, _text(value))
+        about.add_row(name, plain_text(value))
     console.print(about)
 
     parts = Table(title="libraries and encoders", title_justify="left")
@@ -58,11 +55,11 @@ def _print(facts: Mapping[str, Any]) -> None:
     for part in facts["backends"]:
         unused = part["status"] == "missing" and not part["wanted"]
         detail = "not needed here" if unused else part["detail"]
-        parts.add_row(_mark(part["status"]), part["name"], part["version"], _text(detail))
+        parts.add_row(_mark(part["status"]), part["name"], part["version"], plain_text(detail))
     for part in facts["encoders"]:
         if part["detail"] != "PyAV was built without it":
             name = f"{part['name']}: {part['title']}"
-            parts.add_row(_mark(part["status"]), name, "", _text(part["detail"]))
+            parts.add_row(_mark(part["status"]), name, "", plain_text(part["detail"]))
     console.print(parts)
 
     fits = Table(
@@ -82,7 +79,7 @@ def _print(facts: Mapping[str, Any]) -> None:
     if facts["fits"]:
         console.print(fits)
     for line in facts["todo"]:
-        print(f"to do: {_plain(line)}")
+        print(f"to do: {one_line(line)}")
     if not facts["todo"]:
         print("nothing is missing")
 
@@ -133,15 +130,3 @@ def _mark(status: str) -> Any:
     from rich.text import Text
 
     return Text(status, style={"ok": "green", "missing": "yellow"}.get(status, "red"))
-
-
-def _text(value: str) -> Any:
-    from rich.text import Text
-
-    return Text(_plain(value))
-
-
-def _plain(value: str) -> str:
-    from .main import one_line
-
-    return one_line(value)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from .telling import plain_text, table_console
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
 
 _SECTIONS = ("latents", "schedule", "defaults", "limits", "timing", "text")
-_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
 _LONGEST = 60
 
 
@@ -112,10 +112,9 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _print(facts: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     about = Table(title=_text(facts["name"]), show_header=False, title_justify="left")
     for name in ("family", "version", "description", "pipeline", "license"):
         if facts[name]:
@@ -186,8 +185,4 @@ def file_size(count: int) -> str:
 
 def _text(value: object) -> Any:
     """Text as it is: no markup, nothing a terminal would obey."""
-    from rich.text import Text
-
-    from .main import one_line
-
-    return Text(one_line(_short(value)))
+    return plain_text(_short(value))

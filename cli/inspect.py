@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..engines.errors import PhotoError, ReverieError
+from .telling import plain_text, table_console
 
-_PLAIN_WIDTH = 120
 _NOTES = """\
 The credentials are "valid" (signed, and nothing was changed since), "broken", or there are "none".
 Anyone can sign: "by" is known only where it says so, with --trust or on the machine that made it.
@@ -127,19 +126,15 @@ def _wrong(facts: dict[str, Any]) -> str | None:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    from .main import one_line
-
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
-    name = one_line(Path(facts["film"]).name)
-    table = Table(title=Text(name), show_header=False, title_justify="left")
+    console = table_console()
+    name = plain_text(Path(facts["film"]).name)
+    table = Table(title=name, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     for title, text in _rows(facts):
-        table.add_row(title, Text(one_line(text)))
+        table.add_row(title, plain_text(text))
     console.print(table)
 
 

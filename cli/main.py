@@ -29,6 +29,7 @@ from . import (
     quantize,
     story,
 )
+from .telling import one_line
 
 COMMANDS = {
     "animate": animate,
@@ -167,11 +168,6 @@ def _fail(words: Sequence[str], line: str, error: BaseException, code: int) -> i
     except OSError:  # nobody listens; the exit code still tells
         _close_stdout()
     return code
-
-
-def one_line(text: str) -> str:
-    """Return a text on one line, with what a terminal would obey or hide made visible."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _close_stdout() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,13 @@ from ..runtime.settings import (
     STEPS_RANGE,
     Settings,
 )
+from .telling import plain_text, range_text, table_console
 
 if TYPE_CHECKING:
     from ..engines.machine import Machine
     from ..runtime.length import LengthPlan
     from ..runtime.planner import RenderPlan
 
-_PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
 _ESTIMATED = (
     "figures of GPUs are counted from the graphs, with rough ones for the CUDA context and for "
     "streaming; they were not measured"
@@ -67,7 +66,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--seconds", type=float, default=10.0, help=f"{_range(SECONDS_RANGE)} (default 10)"
+        "--seconds", type=float, default=10.0, help=f"{range_text(SECONDS_RANGE)} (default 10)"
     )
     length.add_argument("--frames", type=int, help="number of frames instead")
     add(
@@ -76,11 +75,11 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         metavar="W:H",
         help=f"shape of the frame: {', '.join(NAMED_ASPECTS[1:])}, or another (default 16:9)",
     )
-    add("--height", type=int, default=720, help=f"{_range(HEIGHT_RANGE)} (default 720)")
-    add("--fps", type=int, default=24, help=f"{_range(FPS_RANGE)} (default 24)")
+    add("--height", type=int, default=720, help=f"{range_text(HEIGHT_RANGE)} (default 720)")
+    add("--fps", type=int, default=24, help=f"{range_text(FPS_RANGE)} (default 24)")
     add("--loop", action="store_true", help="let the end lead into the beginning")
-    add("--steps", type=int, help=f"denoising steps, {_range(STEPS_RANGE)}")
-    add("--guidance", type=float, help=f"guidance, {_range(GUIDANCE_RANGE)}")
+    add("--steps", type=int, help=f"denoising steps, {range_text(STEPS_RANGE)}")
+    add("--guidance", type=float, help=f"guidance, {range_text(GUIDANCE_RANGE)}")
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("--debug", action="store_true", help="show where an error came from")
 
@@ -188,14 +187,13 @@ def _length(length: LengthPlan) -> dict[str, Any]:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
+    console = table_console()
     title = f"{facts['model']} on {facts['device']}, {facts['width']}x{facts['height']}"
     windows = facts["length"]["windows"] if facts["length"] else 1
     frames = f"{facts['frames']} frames" + (f", {windows} times" if windows > 1 else "")
-    networks = Table(title=_text(f"{title}, {frames}"), title_justify="left")
+    networks = Table(title=plain_text(f"{title}, {frames}"), title_justify="left")
     for name in ("component", "precision", "residency", "backend"):
         networks.add_column(name)
     for name in ("weights", "activations"):
@@ -203,13 +201,13 @@ def _print(facts: dict[str, Any]) -> None:
     networks.add_column("why", overflow="fold")
     for row in facts["components"]:
         networks.add_row(
-            _text(row["name"]),
-            _text(row["precision"]),
+            plain_text(row["name"]),
+            plain_text(row["precision"]),
             row["residency"],
             row["backend"],
             size_text(row["weights_bytes"]),
             size_text(row["activations_bytes"]),
-            _text(row["reason"]),
+            plain_text(row["reason"]),
         )
     console.print(networks)
     phases = Table(title="peak of each phase", title_justify="left")
@@ -221,25 +219,12 @@ def _print(facts: dict[str, Any]) -> None:
         parts = ("base", "weights", "activations", "held", "peak")
         phases.add_row(
             row["name"],
-            _text(", ".join(row["components"])),
+            plain_text(", ".join(row["components"])),
             *(size_text(row[f"{part}_bytes"]) for part in parts),
         )
     console.print(phases)
     if facts["host_bytes"]:
-        console.print(_text(f"beside, on the host: {size_text(facts['host_bytes'])}"))
+        console.print(plain_text(f"beside, on the host: {size_text(facts['host_bytes'])}"))
     for note in facts["notes"]:
-        console.print(_text(f"note: {note}"))
-    console.print(_text(facts["verdict"]))
-
-
-def _range(limits: tuple[float, float]) -> str:
-    return f"{limits[0]:g} to {limits[1]:g}"
-
-
-def _text(value: object) -> Any:
-    """Text as it is: no markup, nothing a terminal would obey."""
-    from rich.text import Text
-
-    from .main import one_line
-
-    return Text(one_line(str(value)))
+        console.print(plain_text(f"note: {note}"))
+    console.print(plain_text(facts["verdict"]))

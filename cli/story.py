@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -24,12 +22,11 @@ from ..runtime.settings import (
     Restore,
 )
 from .delivering import add_delivery, delivery_of
+from .story_report import in_words, plan_facts, report
+from .telling import range_text, tell
 
 if TYPE_CHECKING:
     from ..runtime.story.plan import StoryPlan
-    from ..runtime.story.story import Told
-
-_MOST_ROWS = 60  # shots told one by one before the rest is only counted
 
 
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
@@ -68,10 +65,9 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         help=f"one shape for all: {', '.join(NAMED_ASPECTS[1:])}, another W:H, or photo for the "
         "first one's (default: what most photos have)",
     )
-    low, high = HEIGHT_RANGE
-    add("--height", type=int, help=f"height of the frame in pixels, {low} to {high} (default 720)")
-    low, high = FPS_RANGE
-    add("--fps", type=int, help=f"frames a second, {low} to {high} (default 24)")
+    pixels, rates = range_text(HEIGHT_RANGE), range_text(FPS_RANGE)
+    add("--height", type=int, help=f"height of the frame in pixels, {pixels} (default 720)")
+    add("--fps", type=int, help=f"frames a second, {rates} (default 24)")
     add("--seed", type=int, help="another seed is another wind and another rhythm (default 0)")
     add("--mood", metavar="MOOD", help=f"for all shots: {', '.join(get_args(MoodName))}, none")
     add("--light", metavar="LIGHT", help=f"for all shots: {', '.join(get_args(LightKind))}")
@@ -167,7 +163,7 @@ def run(arguments: argparse.Namespace) -> None:
                 ),
                 force=arguments.force,
                 on_progress=on_progress,
-                on_note=None if silent else lambda note: _tell(f"note: {note}"),
+                on_note=None if silent else lambda note: tell(f"note: {note}"),
                 on_plan=None if silent else _tell_plan,
                 **asks,
             )
@@ -220,82 +216,6 @@ def _only_plan(
             print(path)
 
 
-def in_words(plan: StoryPlan) -> list[str]:
-    """Return the rhythm of a story for a person, a line a shot."""
-    shots = plan.shots
-    lines = [
-        f"{len(shots)} shot{'s' * (len(shots) > 1)}, {plan.total:g} s at {plan.fps} fps, "
-        f"{plan.aspect}, ends in a {plan.end}"
-    ]
-    wide = min(max((len(shot.name) for shot in shots), default=0), 32)
-    for number, shot in enumerate(shots[:_MOST_ROWS], 1):
-        asks = plan.settings(shot)
-        words = [f"{asks[key]}" for key in ("camera", "mood") if asks.get(key) is not None]
-        words += [f"{asks['light']} light"] if asks.get("light") not in (None, "none") else []
-        words += [f"stands still for {shot.hold:g} s"] if shot.hold else []
-        words += (
-            [f'"{" / ".join(shot.caption)}"'] if shot.caption and plan.captions is not False else []
-        )
-        name = shot.name if len(shot.name) <= wide else shot.name[: wide - 1] + "…"
-        lines.append(
-            f"{number:>3}  {name:<{wide}}  {shot.seconds or 0:>5.1f} s  {shot.change!s:<12}  "
-            + ", ".join(words)
-        )
-    if len(shots) > _MOST_ROWS:
-        lines.append(f"     and {len(shots) - _MOST_ROWS} more")
-    return lines
-
-
-def plan_facts(plan: StoryPlan) -> dict[str, Any]:
-    """Return a plan as plain data for --json."""
-    return {
-        "seconds": plan.total,
-        "fps": plan.fps,
-        "height": plan.height,
-        "aspect": plan.aspect,
-        "shots": [
-            {
-                "photo": str(shot.photo) if isinstance(shot.photo, str | Path) else None,
-                "seconds": shot.seconds,
-                "transition": str(shot.change),
-                "hold": shot.hold,
-                "caption": list(shot.caption),
-                **plan.settings(shot),
-            }
-            for shot in plan.shots
-        ],
-    }
-
-
-def report(told: Told) -> dict[str, Any]:
-    """Return a finished story as plain data for --json."""
-    return {
-        "path": str(told.path.absolute()),
-        "seconds": told.seconds,
-        "frames": told.frames,
-        "fps": told.fps,
-        "width": told.width,
-        "height": told.height,
-        "model": told.model,
-        "seed": told.seed,
-        "shots_rendered": told.rendered,
-        "shots_kept": told.kept,
-        "shots_folder": None if told.shots_folder is None else str(told.shots_folder.absolute()),
-        "stages": {name: round(seconds, 3) for name, seconds in told.stages.items()},
-        "peak_memory_bytes": told.peak_memory,
-        "plan": None if told.plan is None else plan_facts(told.plan),
-        "notes": list(told.notes),
-    }
-
-
 def _tell_plan(plan: StoryPlan) -> None:
     for line in in_words(plan):
-        _tell(line)
-
-
-def _tell(line: str) -> None:
-    """Print a line for a person; when nobody listens any more, the film is made all the same."""
-    from .main import one_line
-
-    with contextlib.suppress(BrokenPipeError):
-        print(one_line(line), file=sys.stderr, flush=True)
+        tell(line)

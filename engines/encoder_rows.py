@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Quality = Literal["small", "good", "best"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
 _INTEL, _AMD = "0x8086", "0x1002"  # PCI vendors
 _SYSTEM = Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32"
@@ -48,14 +49,14 @@ class Row:
         options = dict(self.options)
         if self.rate is not None:
             name, *values = self.rate
-            options[name] = values[("small", "good", "best").index(quality)]
+            options[name] = values[QUALITIES.index(quality)]
         return options
 
     def bit_rate(self, quality: Quality, pixels_a_second: float) -> int | None:
         """Return bits a second where the encoder has no other measure of quality."""
         if self.bits is None:
             return None
-        return round(self.bits[("small", "good", "best").index(quality)] * pixels_a_second)
+        return round(self.bits[QUALITIES.index(quality)] * pixels_a_second)
 
 
 def _nvidia() -> bool:

@@ -100,7 +100,8 @@ def _try(av: Any, name: str) -> dict[str, str]:
                     return {"status": "ok", "detail": ""}
                 return {"status": "broken", "detail": "gave nothing"}
             except Exception as error:  # FFmpeg's errors are of many kinds
-                why = _reason(error, [message for _, _, message in log])
+                why = said(error, [message for _, _, message in log])
+                why = f"does not open ({why})" if why else "does not open"
     return {"status": "missing", "detail": why}
 
 
@@ -117,8 +118,8 @@ def _encode(av: Any, name: str, pixels: str) -> int:
     return len(context.encode(frame)) + len(context.encode(None))
 
 
-def _reason(error: Exception, log: Sequence[str]) -> str:
-    """What FFmpeg says of it: the first line of its log, else the error's own words."""
+def said(error: Exception, log: Sequence[str] = ()) -> str:
+    """Return what FFmpeg says of an error: the first line of its log, else the error's words."""
     words = [text.strip() for text in (*log, getattr(error, "strerror", ""), str(error)) if text]
     lines = [word.splitlines()[0] for word in words if word]
-    return f"does not open ({lines[0][:120]})" if lines else "does not open"
+    return lines[0][:120] if lines else ""

@@ -38,7 +38,7 @@ class SettingsError(ReverieError):
 
 
 class PhotoError(ReverieError):
-    """The photo cannot be read, decoded or used."""
+    """The photo cannot be used; nor can a film that is to be looked at be read."""
 
     exit_code = 3
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .letterbox import shrunk
+
 Pixels = NDArray[np.uint8]
 Stats = NDArray[np.float64]
 
@@ -81,12 +83,7 @@ class ColourAnchor:
 
 def statistics(frame: Pixels) -> Stats:
     """Mean and spread (2, 3) of the CIELAB channels of a frame, seen from afar."""
-    height, width = frame.shape[:2]
-    shrink = min(1.0, _LOOKED_AT / max(height, width))
-    if shrink < 1:
-        size = max(round(width * shrink), 1), max(round(height * shrink), 1)
-        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-    lab = _to_lab(frame).reshape(-1, 3).astype(np.float64)
+    lab = _to_lab(shrunk(frame, _LOOKED_AT)).reshape(-1, 3).astype(np.float64)
     return np.stack([lab.mean(0), lab.std(0)])
 
 

@@ -3,7 +3,7 @@
 Format 1. `bundle.json` holds an object with
 
     format      1
-    family      which code in runtime/families runs it: "ember", ...
+    family      which code in runtime/families runs it: "ember", ...; "tool" makes no films
     name, version, description
     license     SPDX expression of the whole
     components  name -> {file, bytes, sha256, precision, inputs, outputs, license, license_file,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..engines.engine import Buffer, Engine, Resident
 from ..engines.errors import DeviceMemoryError, EngineError
+from .finite import check_finite
 from .ladder import Sturdy
 from .resident import residence
 
@@ -49,13 +50,7 @@ def decode_chunks(
     for index, frames in enumerate(_chunks(engine, latents, caches, chunk)):
         # Before its first frame the decoder has nothing, and the graph fills a whole chunk.
         made = np.asarray(frames[:, :, -1:] if index == 0 else frames, np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # told below, not as a warning
-            finite = np.isfinite(made.sum())
-        if not finite:
-            raise EngineError(
-                f"the decoder gave NaN or infinity at latent frame {index + 1}: its numbers outgrew"
-                " its precision; export vae_decoder with --precision bf16 or fp32"
-            )
+        check_finite("the vae_decoder", made, f" at latent frame {index + 1}")
         yield made
 
 

@@ -128,10 +128,10 @@ def _told() -> Iterator[Callable[[], list[str]]]:
 
 
 def reason(error: Exception, log: Sequence[str] = ()) -> str:
-    """Return what FFmpeg says of an error: the first line of its log, else the error's words."""
-    words = [text.strip() for text in (*log, getattr(error, "strerror", ""), str(error)) if text]
-    lines = [word.splitlines()[0] for word in words if word]
-    return lines[0][:120] if lines else "it does not open"
+    """Return what FFmpeg says of an error, in a line; see `encoders.said`."""
+    from ..engines.encoders import said
+
+    return said(error, log) or "it does not open"
 
 
 def _lacking(there: set[str], encoding: Encoding, rows: Sequence[Row]) -> str:

@@ -19,19 +19,10 @@ from .formats import Encoding, encoding_for
 from .frame_folder import FrameFolder
 from .gif_file import GifFile
 from .output import check_output, disk_errors, part_of, publish, reserve
-from .reading import FilmFacts, film_facts, read_frames
 from .settings import Understanding
 from .soundtrack import Samples
 
-__all__ = [
-    "Clip",
-    "FilmFacts",
-    "Written",
-    "check_output",
-    "film_facts",
-    "read_frames",
-    "write_clip",
-]
+__all__ = ["Clip", "Written", "check_output", "write_clip"]
 
 Frame = npt.NDArray[np.uint8]
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .settle import eased
+from .blend import blend, eased
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -49,8 +48,7 @@ def close_loop(
             continue
         back = _at(beginning, left * left / (left + 1))
         del beginning[left + 1 :]
-        share = eased((length - left + 1) / length)
-        yield np.asarray(cv2.addWeighted(frame, 1 - share, back, share, 0), np.uint8)
+        yield blend(frame, back, eased((length - left + 1) / length))
 
 
 def _at(frames: list[Pixels], place: float) -> Pixels:
@@ -59,5 +57,4 @@ def _at(frames: list[Pixels], place: float) -> Pixels:
     share = place - whole
     if share <= 0 or whole + 1 >= len(frames):
         return frames[whole]
-    mixed = cv2.addWeighted(frames[whole], 1 - share, frames[whole + 1], share, 0)
-    return np.asarray(mixed, np.uint8)
+    return blend(frames[whole], frames[whole + 1], share)

@@ -180,7 +180,7 @@ def deliver(
         height=height,
         frame_count=frame_count,
         force=force,
-        metadata={"comment": with_label(f"Reverie, model {claims.model}", claims.label)},
+        metadata={"comment": with_label(_comment(claims), claims.label)},
         on_frame=lambda done: stages.tell(stage, done, frame_count),
         encoding=encoding,
         sound=None if sound is None else sound.blocks(),
@@ -191,8 +191,17 @@ def deliver(
     for note in written.notes:
         stages.note(note)
     for still in stills.save():
-        stages.note(f"a still is in {still}")
+        stages.note(f"{still} was saved too")
     return written
+
+
+def _comment(claims: FilmClaims) -> str:
+    """What a film says in its container's own words; `reverie check` reads mood and light there."""
+    words = [f"Reverie, model {claims.model}"]
+    for name in ("mood", "light"):
+        if claims.settings.get(name) is not None:
+            words.append(f"{name} {claims.settings[name]}")
+    return ", ".join(words)
 
 
 def asked(*owners: object) -> Mapping[str, Any]:

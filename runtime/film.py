@@ -3,8 +3,7 @@
 The model is asked for the size it can do nearest to what the settings ask for, and for as many
 windows of frames as `length.plan_length` says. As they come, its frames are joined, brought to the
 asked rate, closed to a loop, brought to the asked size, and led over from the photo. What was done
-is told in notes.
-The camera and light that a prompt names are the model's own matter here.
+is told in notes. No camera and no light is laid on here; see `finishing`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from ..engines.errors import EngineError
 from .choose_encoder import choose, reason, set_up
 from .formats import Encoding
 from .output import disk_errors
-from .soundtrack import SAMPLE_RATE, Samples, Soundtrack
+from .sound.recording import RATE
+from .soundtrack import Samples, Soundtrack
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -56,7 +57,7 @@ class FilmFile:
         self._size, self._fps, self._metadata = (width, height), fps, metadata
         self.kept = frame_count
         """Frames that the file will have."""
-        self._samples = round(frame_count * SAMPLE_RATE / fps)
+        self._samples = round(frame_count * RATE / fps)
         self._sound = sound
         rows, notes = choose(encoding, width, height, fps)
         self._rows, self.notes = list(rows), list(notes)
@@ -84,7 +85,7 @@ class FilmFile:
             return self.put(frame, index)
         self._mux(packets)
         if self._track is not None:
-            drawn = self._track.draw(round((index + 1) * SAMPLE_RATE / self._fps))
+            drawn = self._track.draw(round((index + 1) * RATE / self._fps))
             with disk_errors(self._target):
                 self._track.write(drawn)
         return None

@@ -25,6 +25,8 @@ from .take import Take
 
 Pixels = NDArray[np.uint8]
 
+EMBER_LOOKS = 0.5
+"""Looks at faces a second where the family leaves them in peace by itself."""
 _STILLNESS = {"frozen", "frozen share", "repeated"}
 
 
@@ -77,6 +79,7 @@ class Finishing:
                 count=self._count,
                 loop=settings.loop,
                 identity=identity,
+                looks=1.0 if self._drawn else EMBER_LOOKS,
                 expected_light=self._look.light.kind not in (None, "none"),
             )
             yield from watch.over(frames)

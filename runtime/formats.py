@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
-from ..engines.encoder_rows import ROWS, Quality, rows_for
+from ..engines.encoder_rows import QUALITIES, ROWS, Quality, rows_for
 from ..engines.errors import OutputError, SettingsError
 
 AUTO, SOFTWARE = "auto", "software"
@@ -137,9 +136,9 @@ def encoding_for(
     """
     if codec is not None and codec not in CODECS:
         raise SettingsError(f"codec {codec!r:.60} is unknown: use one of {', '.join(CODECS)}")
-    if quality is not None and quality not in get_args(Quality):
+    if quality is not None and quality not in QUALITIES:
         raise SettingsError(
-            f"quality {quality!r:.60} is unknown: use one of {', '.join(get_args(Quality))}"
+            f"quality {quality!r:.60} is unknown: use one of {', '.join(QUALITIES)}"
         )
     made = _made_by(encoder)
     if made and codec is not None and codec != made:
@@ -151,7 +150,7 @@ def encoding_for(
     codec = codec or container.codecs[0]
     if codec not in container.codecs:
         raise SettingsError(_misfit(Path(path), codec, container))
-    chosen: Quality = "good" if quality is None else quality  # type: ignore[assignment]
+    chosen: Quality = "good" if quality is None else quality
     return Encoding(container, codec, encoder, chosen)
 
 

@@ -53,7 +53,6 @@ class GifFile:
         self.kept = kept = -(-frame_count // self._step)
         """Frames that the file will have."""
         self._sampled = {round(i) for i in np.linspace(0, kept - 1, min(kept, _SAMPLED))}
-        self._palette: Any = None
         self.notes: list[str] = []
         if self._step > 1:
             self.notes.append(

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import EngineError
 from .alignment import find_view
 from .identity import CLEAR, Identity
 from .report import LIMITS, FaceRow, Figure, Report, Verdict, describe
@@ -33,26 +32,7 @@ from .trackers import (
     thumbnail,
 )
 
-__all__ = ["LIMITS", "FaceRow", "Figure", "Report", "Watch", "check_finite", "describe"]
-
-
-def check_finite(name: str, array: NDArray[Any]) -> None:
-    """Refuse numbers that are none, of any shape.
-
-    Raises:
-        EngineError: `array` holds NaN or infinite values; `name` says of what.
-    """
-    if not np.issubdtype(array.dtype, np.floating):
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.sum(array, dtype=np.float64)):
-            return
-        share = 1 - float(np.isfinite(array).mean())
-    if share:
-        raise EngineError(
-            f"{name}: {share:.0%} of the values are not finite (NaN or infinite), as when a "
-            "network overflows in a small precision: run it in fp32 or bf16, or on another device"
-        )
+__all__ = ["LIMITS", "FaceRow", "Figure", "Report", "Watch", "describe"]
 
 
 class Watch:
@@ -126,7 +106,7 @@ class Watch:
             self._steps.see(index, step)
         self._flicker.see(index, grey)
         if index == 0:
-            self._begin(pixels, small, fine)
+            self._begin(pixels, fine)
         self._drift.see(index, pixels, small)
         self._before, self._shown, self._last = fine, not nothing, pixels
         self._look(index, pixels, jumped=self._jumps(small))
@@ -189,7 +169,7 @@ class Watch:
             frame = np.nan_to_num(frame, nan=0.0, posinf=1.0, neginf=0.0)
         return np.asarray(np.clip(np.rint(frame * 255.0), 0, 255), np.uint8)
 
-    def _begin(self, frame: Pixels, small: Pixels, fine: Pixels) -> None:
+    def _begin(self, frame: Pixels, fine: Pixels) -> None:
         """Compare the first frame with what the photo shows there, where that can be found."""
         self._start = fine
         if self._photo is None:
@@ -212,11 +192,10 @@ class Watch:
                 return
         if inside is None:
             self._apart = float(np.abs(picked(seen).astype(np.int16) - fine).mean())
+            self._drift.begin(seen)
         else:  # laid over it to a pixel or two only
             soft = [cv2.GaussianBlur(picked(one), (0, 0), 2.5) for one in (seen, frame)]
             self._apart = float(np.abs(np.subtract(*soft, dtype=np.int16))[inside].mean())
-        if inside is None:
-            self._drift.begin(seen)
 
     def _step(self, fine: Pixels) -> float | None:
         return None if self._before is None else _change(self._before, fine)

@@ -170,11 +170,11 @@ class Identity:
         """A face that is surely the photo's about where it was last: no detector is needed."""
         if WIDE * size_of(place) < CLEAR:
             return None
-        way, apart = follow(self.known[index].face, frame, place)
+        way, _ = follow(self.known[index].face, frame, place)
         if away(way, place) > 0.35 or not 0.8 < size_of(way) / size_of(place) < 1.25:
             return None
         cosine = self.compare(frame, index, way)
-        return Sighting("seen", cosine, way, None, apart) if cosine >= _WELL else None
+        return Sighting("seen", cosine, way) if cosine >= _WELL else None
 
     def _near(self, frame: Pixels, index: int, place: Similarity) -> Sighting | None:
         """Look for a face around its place; None where there is none."""
@@ -252,10 +252,10 @@ class Identity:
         if across(points) < SMALLEST:
             return Sighting("small", way=way)
         known = self.known[index]
-        closer, apart = follow(known.face, frame, way)
+        closer, _ = follow(known.face, frame, way)
         if away(closer, way) > 0.35 or not 0.7 < size_of(closer) / size_of(way) < 1.4:
-            closer, apart = way, 1.0
-        best = Sighting("seen", self.compare(frame, index, closer), closer, points, apart)
+            closer = way
+        best = Sighting("seen", self.compare(frame, index, closer), closer, points)
         if (best.cosine or 0.0) < _WELL and closer is not way:
             cosine = self.compare(frame, index, way)
             if cosine > (best.cosine or 0.0):

@@ -148,6 +148,25 @@ def publish(part: Path, target: Path, force: bool) -> None:
         _take_then_replace(part, target)
 
 
+def write_file(content: bytes, target: Path, *, force: bool) -> None:
+    """Write a small file beside its place and rename it there.
+
+    Raises:
+        OutputError: it cannot be written, or a file is there and `force` is False.
+    """
+    part = part_of(target)
+    with disk_errors(target):
+        try:
+            reserve(part)
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            publish(part, target, force)
+        finally:
+            part.unlink(missing_ok=True)
+
+
 def _take_then_replace(part: Path, target: Path) -> None:
     """Publish where the file system has no links: take the name, then replace our own file."""
     taken = False

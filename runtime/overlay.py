@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .alignment import Pixels, Similarity, carry, chain, inverse, size_of
+from .alignment import SIDE, Pixels, Similarity, carry, chain, inverse, size_of
+from .upsample import smoothstep
 
 _MIDDLE, _HALF = np.array([56.0, 64.0]), np.array([50.0, 66.0])  # of the oval, on the template
 _RIM = 0.28  # of the oval's radius, in which it fades
@@ -51,11 +52,10 @@ _FROM_OVAL = np.array([[1.0, 0.0, -_MARGIN], [0.0, 1.0, -_MARGIN]])
 @cache
 def _oval() -> NDArray[np.float32]:
     """The weight of a face's places on the template and around it, float32, 1 fading to 0."""
-    side = 112 + 2 * _MARGIN
+    side = SIDE + 2 * _MARGIN
     y, x = np.mgrid[:side, :side].astype(np.float32) - np.float32(_MARGIN)
     away = np.hypot((x - _MIDDLE[0]) / _HALF[0], (y - _MIDDLE[1]) / _HALF[1])
-    share = np.clip((1.0 - away) / _RIM, 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    return smoothstep((1.0 - away) / _RIM)
 
 
 def _region(frame: Pixels, way: Similarity) -> tuple[int, int, int, int] | None:

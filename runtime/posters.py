@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engines.errors import OutputError, SettingsError
-from .output import check_file, disk_errors, part_of, publish, reserve
+from .output import check_file, disk_errors, write_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Frame = npt.NDArray[np.uint8]
-Moment = Literal["best", "first", "middle"]
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 """What a still's name may end in."""
@@ -38,15 +38,15 @@ class Posters:
     are held, however long the film.
 
     Args:
-        poster: a .jpg or .png for the best still, None for none.
+        poster: a .jpg or .png for the best still, the sharpest of fifteen from the middle of the
+            film; None for none.
         sheet: a .jpg or .png for the contact sheet, None for none.
         count: frames in the film.
         fps: frames a second, for the times on the sheet.
-        moment: "best" (the sharpest of fifteen from the middle of the film), "middle" or "first".
         force: True replaces files that are there.
 
     Raises:
-        SettingsError: an unknown moment, or both names are one.
+        SettingsError: both names are one.
         OutputError: a file cannot be written there.
     """
 
@@ -57,17 +57,14 @@ class Posters:
         sheet: str | os.PathLike[str] | None = None,
         count: int,
         fps: int,
-        moment: Moment = "best",
         force: bool = False,
     ) -> None:
-        if moment not in ("best", "first", "middle"):
-            raise SettingsError(f"moment {moment!r:.40} is unknown: use best, first or middle")
         self._poster = None if poster is None else check_still(poster, force)
         self._sheet = None if sheet is None else check_still(sheet, force)
         if self._poster is not None and self._poster == self._sheet:
             raise SettingsError(f"{poster} cannot be the poster and the sheet: give two names")
         self._fps, self._force = fps, force
-        self._candidates = _candidates(count, moment) if self._poster else frozenset()
+        self._candidates = _candidates(count) if self._poster else frozenset()
         self._shown = dict.fromkeys(_spread(0, count - 1, _CELLS)) if self._sheet else {}
         self._best: Frame | None = None
         self._sharpness = -1.0
@@ -188,11 +185,7 @@ def _small(frame: Frame) -> Image:
     return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
 
 
-def _candidates(count: int, moment: Moment) -> frozenset[int]:
-    if moment == "first":
-        return frozenset({0})
-    if moment == "middle":
-        return frozenset({count // 2})
+def _candidates(count: int) -> frozenset[int]:
     low, high = (share * (count - 1) for share in _MIDDLE)
     return frozenset(_spread(low, high, _CANDIDATES))
 
@@ -204,17 +197,8 @@ def _spread(low: float, high: float, most: int) -> list[int]:
 
 
 def _write(picture: Image, target: Path, force: bool) -> None:
-    """Write a picture beside and rename it, never half a file."""
-    part = part_of(target)
     kind = SUFFIXES[target.suffix.lower()]
     options = {"quality": 92, "subsampling": 0} if kind == "JPEG" else {}
-    try:
-        with disk_errors(target):
-            reserve(part)
-            picture.save(part, kind, **options)
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            publish(part, target, force)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    write_file(buffer.getvalue(), target, force=force)

@@ -31,6 +31,7 @@ from .alignment import (
     size_of,
     turn_of,
 )
+from .blend import blend, eased
 from .faces import Face
 from .identity import SAME, Identity, Known, Sighting
 from .overlay import lay_face
@@ -118,12 +119,8 @@ class _Guard:
     """Frames held back, and what is known of the faces in them."""
 
     def __init__(self, identity: Identity, picture: Pixels, *, fps: float, on_note: OnNote) -> None:
-        self._identity, self._picture, self._fps, self._note = (
-            identity.again(),
-            picture,
-            fps,
-            on_note,
-        )
+        self._identity, self._picture = identity.again(), picture
+        self._fps, self._note = fps, on_note
         self._every = max(round(fps / LOOKS), 1)
         self._dissolve = max(round(fps * DISSOLVE), 1)
         self._ramp = max(RAMP * fps, 1.0)
@@ -172,7 +169,7 @@ class _Guard:
                 if face in self._minor:
                     need, helped = 0.0, True
             elif sighting.state == "seen" and sighting.cosine is not None:
-                need = _smooth((EARLY - sighting.cosine) / (EARLY - GATE - 0.01))
+                need = eased((EARLY - sighting.cosine) / (EARLY - GATE - 0.01))
                 own = sighting.cosine >= _OWN_FLOW
                 if not own and sighting.points is not None:
                     way = inverse(fit(sighting.points, TEMPLATE))
@@ -251,7 +248,7 @@ class _Guard:
         weights = [0.0]
         for key in self._keys:
             away = max(abs(key.index - index) - self._every, 0)
-            weights.append(key.needs[face] * _smooth(1 - away / max(reach, 1.0)))
+            weights.append(key.needs[face] * eased(1 - away / max(reach, 1.0)))
         return max(weights)
 
     def _way(self, index: int, face: int, frame: Pixels) -> Similarity | None:
@@ -279,15 +276,20 @@ class _Guard:
     def _dissolved(
         self, bad: int, count: int, fallback: Callable[[], Iterator[Pixels]]
     ) -> Iterator[Pixels]:
-        """The frames held back up to a bad one, dissolving into the other film; then that one."""
+        """The frames held back up to a bad one, dissolving into the other film; then that one.
+
+        Where none has been shown yet, the other film from its beginning: a second of what went
+        wrong so soon is not worth a dissolve.
+        """
         first = self._held[0][0] if self._held else bad
         start = min(max(bad - self._dissolve, first, 1), bad)  # the first frame stays the photo
+        at = bad if first else 1
         self._note(
-            f"from {bad / self._fps:.1f} s on a face would not be the photo's any more: the film "
+            f"from {at / self._fps:.1f} s on a face would not be the photo's any more: the film "
             "goes on with camera and light alone"
         )
         other = fallback()
-        held = {index: frame for index, frame in self._held if index < bad}
+        held = {index: frame for index, frame in self._held if index < at}
         self._held.clear()
         self._keys = deque(key for key in self._keys if key.index < bad)
         for index, frame in enumerate(other):
@@ -297,16 +299,14 @@ class _Guard:
                 break
             if index in held:
                 own = self._kept(index, held.pop(index))
-                share = _smooth((index - start + 1) / (bad - start + 1)) if index >= start else 0.0
+                share = eased((index - start + 1) / (bad - start + 1)) if index >= start else 0.0
                 yield self._between(index, own, frame, share) if share > 0 else own
             else:
                 yield frame
 
     def _between(self, index: int, own: Pixels, other: Pixels, share: float) -> Pixels:
         """A frame on the way to the other film, with one face where both would show theirs."""
-        import cv2
-
-        mixed = np.asarray(cv2.addWeighted(own, 1 - share, other, share, 0.0), np.uint8)
+        mixed = blend(own, other, share)
         for face, home in enumerate(self._home):
             way = self._way(index, face, own)
             there, _ = follow(self._identity.known[face].face, other, home)
@@ -329,8 +329,3 @@ def _torn(known: Known, points: Points) -> float:
     way = fit(known.points, points)
     apart = np.sqrt(np.square(carry(known.points, way) - points).sum(1).mean())
     return float(apart / max(float(np.hypot(*(points[1] - points[0]))), 1e-6))
-
-
-def _smooth(share: float) -> float:
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)

@@ -150,6 +150,7 @@ def face_map(faces: list[Face], shape: tuple[int, ...]) -> Map:
 
 
 def find_subject(look: NDArray[np.uint8], engine: Engine, size: tuple[int, int]) -> Map:
+    """Where the subject of a picture, uint8 RGB, is: (h, w) salience 0 .. 1; size (w, h)."""
     image, inner = letterboxed(look, 320)
     normal = ((image - _MEAN) / _DEVIATION).transpose(2, 0, 1)
     salience = run_one(engine, np.ascontiguousarray(normal[None]))[0, 0]

@@ -1,12 +1,13 @@
-"""Frames of one rate to frames of another: as they are where they fall together, else blended."""
+"""Frames of one rate to frames of another: as they are where they meet, else drawn or blended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from .blend import blend
 
 Pixels = NDArray[np.uint8]
 
@@ -37,8 +38,5 @@ def retime(
         share = place - whole
         if share <= _SAME or after is before:
             yield before
-        elif between is not None:
-            yield between(before, after, share)
         else:
-            mixed = cv2.addWeighted(before, 1.0 - share, after, share, 0.0)
-            yield np.asarray(mixed, np.uint8)
+            yield (between or blend)(before, after, share)

@@ -14,18 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .blend import eased
+
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SECONDS = 0.5
 """How long it takes, in a film."""
 _FLOW_SIDE = 256  # pixels of the longer side at which motion is looked for
 _LEAST_SIDE = 24
-
-
-def eased(share: float) -> float:
-    """From 0 to 1 with rest at both ends."""
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)
 
 
 def settle(

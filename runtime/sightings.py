@@ -47,8 +47,6 @@ class Sighting:
     """From the template to the frame, where it was seen."""
     points: Points | None = None
     """(5, 2) pixels of the frame, as the detector found them; None where it was not asked."""
-    apart: float = 0.0
-    """How far its parts moved against each other, in shares of the distance between the eyes."""
 
     @property
     def across(self) -> float:

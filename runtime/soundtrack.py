@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from ..engines.errors import SoundError
 from .formats import SoundCodec
+from .sound.recording import RATE
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-SAMPLE_RATE = 48_000
 _BLOCK = 1024  # samples; what is pulled and encoded at a time
 
 Samples = npt.NDArray[np.float32]
@@ -39,11 +39,11 @@ class Soundtrack:
         blocks: Iterable[Samples],
         total: int,
     ) -> None:
-        stream: Any = container.add_stream(codec.name, rate=SAMPLE_RATE)
+        stream: Any = container.add_stream(codec.name, rate=RATE)
         context = stream.codec_context
         context.layout = "stereo"
         context.format = codec.sample_format
-        context.time_base = Fraction(1, SAMPLE_RATE)
+        context.time_base = Fraction(1, RATE)
         if codec.bit_rate is not None:
             context.bit_rate = codec.bit_rate
         self._container, self._stream = container, stream
@@ -68,8 +68,8 @@ class Soundtrack:
         for samples in drawn:
             planes = np.ascontiguousarray(samples.T)
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
-            frame.sample_rate = SAMPLE_RATE
-            frame.time_base = Fraction(1, SAMPLE_RATE)
+            frame.sample_rate = RATE
+            frame.time_base = Fraction(1, RATE)
             frame.pts = self._sent
             self._sent += len(samples)
             for packet in self._stream.encode(frame):

@@ -39,7 +39,7 @@ def thumbnail(frame: Pixels) -> Pixels:
 
 
 def picked(frame: Pixels) -> Pixels:
-    """Every so-manieth pixel of a frame's green, about 320 across: uint8 (h, w), not averaged."""
+    """Every n-th pixel of a frame's green, about 320 across: uint8 (h, w), not averaged."""
     step = max(max(frame.shape[:2]) // 320, 1)
     return np.ascontiguousarray(frame[step // 2 :: step, step // 2 :: step, 1])
 
@@ -95,11 +95,9 @@ class Blank:
         low, high = (float(v) for v in np.percentile(grey, (2, 98)))
         black, white = high < 24, low > 236
         flat = not black and not white and high - low < 4
-        self.black, self.white, self.flat = (
-            self.black + black,
-            self.white + white,
-            self.flat + flat,
-        )
+        self.black += black
+        self.white += white
+        self.flat += flat
         if black or white or flat:
             self.first = index if self.first is None else self.first
             return True

@@ -25,6 +25,21 @@ def resize(map_: Floats, size: tuple[int, int]) -> Floats:
     return np.asarray(cv2.resize(map_, (width, height), interpolation=how), np.float32)
 
 
+def rows_of(map_: Floats, rows: slice, size: tuple[int, int]) -> Floats:
+    """Some rows of a map laid over a picture, linear between its cells, the rest never made.
+
+    map_ (h, w) or (h, w, c) float32; size (height, width) of the picture; rows have both ends.
+    """
+    down, across = map_.shape[0] / size[0], map_.shape[1] / size[1]
+    place = np.array(
+        [[across, 0, 0.5 * across - 0.5], [0, down, (rows.start + 0.5) * down - 0.5]], np.float32
+    )
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    part = size[1], rows.stop - rows.start
+    laid = cv2.warpAffine(map_, place, part, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.float32)
+
+
 def smoothstep(value: Floats) -> Floats:
     """0 below 0, 1 above 1, and a cubic with level ends between."""
     v = np.clip(value, 0.0, 1.0)

@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .anchor import Band, ColourAnchor
+from .blend import blend, eased
 from .length import LengthPlan
 from .noise import Noise
-from .settle import eased, settle
+from .settle import settle
 
 Array: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -120,17 +120,12 @@ def join(length: LengthPlan, picture: Pixels, draw: Draw) -> Iterator[Pixels]:
         for index, frame in enumerate(frames):
             shown = frame
             if index < len(before):
-                share = eased((index + 1) / (overlap + 1)) if overlap > 1 else 0.0
-                shown = _mixed(before[index], frame, share)
+                shown = before[index]
+                if overlap > 1:
+                    shown = blend(shown, frame, eased((index + 1) / (overlap + 1)))
                 before[index] = shown  # the earlier one is done with
             if window < last and index >= length.window_frames - overlap:
                 tail.append(shown)
             else:
                 yield shown
         del before
-
-
-def _mixed(before: Pixels, after: Pixels, share: float) -> Pixels:
-    if share <= 0:
-        return before
-    return np.asarray(cv2.addWeighted(before, 1 - share, after, share, 0), np.uint8)

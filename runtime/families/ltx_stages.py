@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ...engines.device import Device
 from ...engines.engine import Engine
-from ...engines.errors import EngineError
 from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..decode import Pieces, Span, choose_pieces, decode_pieces
+from ..finite import check_finite
 from ..model import fitted
 from ..noise import Noise
 from ..resident import walk_or
@@ -238,11 +238,7 @@ def cuts(bundle: Bundle, traits: Traits, plan: Plan) -> Iterator[Pieces]:
 
 def _to_pixels(made: Array, index: int) -> Pixels:
     """A picture (3, H, W) in about -1..1 as uint8 (H, W, 3); index: which, counted from 0."""
-    if not np.isfinite(made.sum()):
-        raise EngineError(
-            f"the vae_decoder gave NaN or infinity in frame {index + 1}: its numbers outgrew its"
-            " precision; export the model with --precision fp32"
-        )
+    check_finite("the vae_decoder", made, f" in frame {index + 1}")
     pixels = np.clip(made * np.float32(0.5) + np.float32(0.5), 0, 1)
     pixels = np.rint(pixels * np.float32(255)).astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))

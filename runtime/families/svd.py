@@ -19,11 +19,11 @@ from PIL import Image
 
 from ...engines.device import Device
 from ...engines.engine import Engine
-from ...engines.errors import EngineError
 from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..clip_image import see
 from ..denoise import denoise
+from ..finite import check_finite
 from ..length import Capabilities
 from ..noise import Noise
 from ..resident import walk_or
@@ -116,7 +116,9 @@ def embed(bundle: Bundle, photo: Pixels, traits: Traits, *, device: Device | str
     image = see(photo, traits.seen_size, traits.mean, traits.std)
     with bundle.open("image_encoder", device=device) as engine:
         found = engine.run({"image": image})["embedding"]
-    return _finite(np.asarray(found, np.float32)[:, None], "image_encoder")
+    embedding = np.asarray(found, np.float32)[:, None]
+    check_finite("the image_encoder", embedding)
+    return embedding
 
 
 def encode(
@@ -127,7 +129,9 @@ def encode(
     noisy = np.float32(2.0) * image - np.float32(1.0) + np.float32(strength) * grain
     with bundle.open("vae_encoder", device=device) as engine:
         found = engine.run({"image": np.ascontiguousarray(noisy, np.float32)})["latents"]
-    return _finite(np.asarray(found, np.float32), "vae_encoder")
+    latents = np.asarray(found, np.float32)
+    check_finite("the vae_encoder", latents)
+    return latents
 
 
 def sample(
@@ -229,7 +233,8 @@ def decode(
 def _decode_chunk(engine: Engine, latents: Array) -> list[Pixels]:
     """Frames of some latents (F, C, h, w)."""
     found = engine.run({"latents": np.ascontiguousarray(latents)})["frames"]
-    video = _finite(np.asarray(found, np.float32), "vae_decoder")
+    video = np.asarray(found, np.float32)
+    check_finite("the vae_decoder", video)
     return [_to_pixels(frame) for frame in video]
 
 
@@ -237,14 +242,3 @@ def _to_pixels(frame: Array) -> Pixels:
     """A frame (3, H, W) in about -1..1 as uint8 (H, W, 3)."""
     levels = np.clip(frame * np.float32(0.5) + np.float32(0.5), 0.0, 1.0) * np.float32(255.0)
     return np.ascontiguousarray(np.rint(levels).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _finite(values: Array, component: str) -> Array:
-    """Pass on what a component gave; raise EngineError where it is not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
-            return values
-    raise EngineError(
-        f"{component} gave NaN or infinity: its numbers outgrew its precision, or its weights are "
-        "broken; export the model with --precision fp32"
-    )

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.device import Device
-from ...engines.errors import EngineError
 from ..ahead import drawn_ahead
 from ..bundle import Bundle
 from ..causal_decode import MEMORY, decode_chunks, decode_tiles, to_pixels
 from ..denoise import denoise
+from ..finite import check_finite
 from ..length import Capabilities
 from ..noise import Noise
 from ..resident import walk_or
@@ -111,11 +111,7 @@ def encode_picture(
     with bundle.open("vae_encoder", device=device) as engine:
         found = engine.run({"image": np.ascontiguousarray(image * 2 - 1, np.float32)})
     latents = np.asarray(found["latents"], np.float32)
-    if not np.isfinite(latents).all():
-        raise EngineError(
-            "the picture's encoder gave NaN or infinity: its numbers outgrew its precision; export"
-            " vae_encoder with --precision bf16 or fp32"
-        )
+    check_finite("the vae_encoder", latents)
     mean, inverse = _normalisation(traits)
     return np.asarray((latents - mean) * inverse, np.float32)
 

@@ -37,10 +37,6 @@ class Face:
         """Whether the face has a glyph for a character."""
         return _characters(self.path, self.index).has(ord(character))
 
-    def has_all(self, characters: Iterable[str]) -> bool:
-        """Whether the face has a glyph for each character."""
-        return all(self.has(character) for character in characters)
-
 
 SHIPPED = (
     Face(FONTS / "EBGaramond-Medium.ttf"),

@@ -1,1 +1,2 @@
-"""What is laid over the moving picture: camera, light and grain, each one small file."""
+"""What is laid over the moving picture: camera, light, moods, blur and grain;
+and how frames are drawn between others, and larger."""

@@ -197,14 +197,12 @@ def _through(
         if jolt is None and view.zoom == 1.0 and not (view.side or view.rise):
             yield frame
         elif jolt is None and flat:
-            scale = 1.0 / view.zoom
-            shift = 0.5 * scale - 0.5
-            matrix = np.array(
-                [[scale, 0.0, shift + view.left * width], [0.0, scale, shift + view.top * height]]
-            )
-            how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
             seen = cv2.warpAffine(
-                frame, matrix, (width, height), flags=how, borderMode=cv2.BORDER_REFLECT_101
+                frame,
+                view.matrix(height, width),
+                (width, height),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT_101,
             )
             yield np.asarray(seen, np.uint8)
         else:

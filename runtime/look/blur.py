@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..upsample import resize, smoothstep
+from .lens import seen_through
 from .light import dither
+from .masks import disc
 
 if TYPE_CHECKING:
-    from .camera import Camera, View
+    from .camera import Camera
     from .pacing import Pacing
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -70,7 +72,7 @@ class Softness:
         much = self.much(time)
         if much <= UNSEEN:
             return frame
-        sharp = _seen(self._sharp, self._camera.view(time))
+        sharp = seen_through(self._camera.view(time), self._sharp)
         open_ = resize(np.asarray(1.0 - sharp, np.float32), self._half)
         small = cv2.resize(frame, self._half[::-1], interpolation=cv2.INTER_AREA)
         wide = max(0.5 * WIDE * min(self._size) * much, 0.6)
@@ -121,27 +123,5 @@ def _grown(map_: Floats, size: tuple[int, int], reach: float) -> Floats:
     there = resize(np.ascontiguousarray(map_, np.float32), size)
     there = smoothstep(there / np.float32(0.5))
     radius = max(1, round(reach * min(size)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    grown = cv2.dilate(there, kernel)
-    return np.maximum(there, cv2.GaussianBlur(grown, (0, 0), max(radius, 1.0))).astype(np.float32)
-
-
-def _seen(map_: Floats, view: View) -> Floats:
-    """A map over the picture as the camera sees it."""
-    height, width = map_.shape
-    inverse = 1.0 / view.zoom
-    shift = 0.5 * inverse - 0.5
-    matrix = np.array(
-        [
-            [inverse, 0.0, shift + view.left * width],
-            [0.0, inverse, shift + view.top * height],
-        ]
-    )
-    seen = cv2.warpAffine(
-        map_,
-        matrix,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(seen, np.float32)
+    grown = cv2.dilate(there, disc(radius))
+    return np.maximum(there, cv2.GaussianBlur(grown, (0, 0), radius)).astype(np.float32)

@@ -42,6 +42,20 @@ class View:
     rise: float = 0.0
     """The same downward."""
 
+    def matrix(self, height: int, width: int) -> NDArray[np.float64]:
+        """(2, 3): where the pixels of a frame look in a picture of the same size, without parallax.
+
+        Pixel centres: (x + 0.5) / zoom + left * width - 0.5.
+        """
+        inverse = 1.0 / self.zoom
+        shift = 0.5 * inverse - 0.5
+        return np.array(
+            [
+                [inverse, 0.0, shift + self.left * width],
+                [0.0, inverse, shift + self.top * height],
+            ]
+        )
+
 
 def glide(share: float, start: float = 0.3, stop: float = 0.45) -> float:
     """A way from 0 to 1 that sets off slowly, keeps its pace, and comes to rest.
@@ -113,7 +127,7 @@ class Camera:
         if move in ("left", "right", "up", "down"):
             return self._pan(time, length)
         if move == "orbit":
-            return self._orbit(time, length)
+            return self._orbit(time)
         if move == "still":
             return self._rest(time)
         way = self._way(time)
@@ -184,7 +198,7 @@ class Camera:
         side, rise = self._sway(time)
         return self._about(zoom, (x, y), side + heading[0] * deep, rise + heading[1] * deep)
 
-    def _orbit(self, time: float, length: float) -> View:
+    def _orbit(self, time: float) -> View:
         begin = 1.0 if self._loop else glide(time / 4.0, 0.5, 0.5)
         turn = 2.0 * math.pi * self._turns(12.0) * time
         if self._pacing is not None and not self._loop:

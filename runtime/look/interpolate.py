@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import EngineError
+from ..blend import blend
+from ..stages import OnNote
+from ..upsample import rows_of
 
 if TYPE_CHECKING:
     from ...engines.device import Device
@@ -37,12 +40,6 @@ _UNLIKE = 12.0  # levels of mean difference from which on frames may be of two s
 _GAIN = 0.8  # warped frames of one scene differ by less than this share of what they did
 
 
-def blend(before: Pixels, after: Pixels, share: float) -> Pixels:
-    """Mix two frames, uint8 (H, W, 3), in proportion; share 0 is the first, 1 the second."""
-    mixed = cv2.addWeighted(before, 1.0 - share, after, share, 0.0)
-    return np.asarray(mixed, np.uint8)
-
-
 @contextmanager
 def open_interpolator(
     device: Device | str = "auto",
@@ -50,7 +47,7 @@ def open_interpolator(
     bundle: Bundle | None = None,
     threads: int | None = None,
     look: int | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_note: OnNote | None = None,
 ) -> Iterator[Between]:
     """Open what draws frames between two others, and close it behind the block.
 
@@ -77,7 +74,7 @@ class Interpolator:
         engine: Engine,
         *,
         look: int = LOOK,
-        on_note: Callable[[str], None] | None = None,
+        on_note: OnNote | None = None,
     ) -> None:
         self._engine: Engine | None = engine
         self._look = look
@@ -140,7 +137,7 @@ def _same(pair: tuple[Pixels, Pixels], other: tuple[Pixels, Pixels]) -> bool:
     return pair[0] is other[0] and pair[1] is other[1]
 
 
-def _tell(on_note: Callable[[str], None] | None, error: EngineError) -> None:
+def _tell(on_note: OnNote | None, error: EngineError) -> None:
     if on_note is not None:
         on_note(f"frames between frames are blended: {error}")
 
@@ -176,18 +173,15 @@ def _draw(before: Pixels, after: Pixels, flow: Floats, mask: Floats) -> Pixels:
     """Warp both frames along a flow of perhaps smaller frames, and mix them."""
     height, width = before.shape[:2]
     tall, wide = mask.shape
-    across, down = wide / width, tall / height
-    scale = np.array([1 / across, 1 / down] * 2, np.float32)
+    scale = np.array([width / wide, height / tall] * 2, np.float32)
     out = np.empty_like(before)
     for top in range(0, height, _ROWS):
         rows = min(_ROWS, height - top)
         if (tall, wide) == (height, width):
             moved, first = flow[top : top + rows], mask[top : top + rows]
         else:
-            place = np.array(
-                [[across, 0, 0.5 * across - 0.5], [0, down, (top + 0.5) * down - 0.5]], np.float32
-            )
-            moved, first = (_laid(one, place, (width, rows)) for one in (flow, mask))
+            part = slice(top, top + rows)
+            moved, first = (rows_of(one, part, (height, width)) for one in (flow, mask))
             moved = moved * scale
         x = np.arange(width, dtype=np.float32)[None, :]
         y = np.arange(top, top + rows, dtype=np.float32)[:, None]
@@ -206,9 +200,3 @@ def _draw(before: Pixels, after: Pixels, flow: Floats, mask: Floats) -> Pixels:
             mixed += taken * weight[..., None]
         out[top : top + rows] = np.rint(mixed)
     return out
-
-
-def _laid(map_: Floats, place: NDArray[np.float32], size: tuple[int, int]) -> Floats:
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(map_, place, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(laid, np.float32)

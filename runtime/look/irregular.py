@@ -66,13 +66,6 @@ class Unrest:
             front = np.maximum(front, smoothstep((deep - 0.35).astype(np.float32) / 0.5))
         self._behind = np.asarray(fade * (1.0 - front), np.float32)
 
-    def bound(self) -> float:
-        """The most that a place moves from one frame to the next by this, in pixels."""
-        return sum(
-            max((math.hypot(x, y) for _, x, y in some), default=0.0)
-            for some in (self._catches, self._slips)
-        )
-
     def offsets(self, time: float) -> tuple[Floats, Floats] | None:
         """Displacement across and along, (h, w) float32 each, in pixels; None for none."""
         if not self.active:

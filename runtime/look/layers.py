@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..upsample import extend, follow_edges, resize, smoothstep
 from .camera import glide
 from .lens import DEEP
+from .masks import disc, grow
 
 if TYPE_CHECKING:
     from ..warp import Refined
@@ -69,13 +70,13 @@ class Layers:
         height, width = picture.shape[:2]
         half = (height + 1) // 2, (width + 1) // 2
         fine = follow_edges(_whole(people), picture, half)
-        grown = _grow((fine > 0.35).astype(np.uint8), GROWN * min(half))
+        grown = grow((fine > 0.35).astype(np.uint8), GROWN * min(half))
         plate = _fill(picture, grown)
         cover = cv2.GaussianBlur(
-            _grow(grown, 0.008 * min(half)).astype(np.float32), (0, 0), 0.006 * min(half)
+            grow(grown, 0.008 * min(half)).astype(np.float32), (0, 0), 0.006 * min(half)
         )
         # A rim of background comes along rather than that fine hair stays behind.
-        wide = cv2.dilate(fine, _disc(RIM * min(half)))
+        wide = cv2.dilate(fine, disc(RIM * min(half)))
         matte = np.maximum(fine, cv2.GaussianBlur(wide, (0, 0), max(RIM * min(half), 1.0)))
         cover = np.maximum(resize(cover.astype(np.float32), (height, width)), 0.0)
         y, x = np.nonzero(cover > 0.002)
@@ -169,8 +170,8 @@ def _clear(picture: Bytes, depth: Floats, people: Floats) -> bool:
     if doubt > UNSURE * shorter:
         return False
     near = resize(np.ascontiguousarray(depth, np.float32), size)
-    grown = _grow(there, 0.03 * shorter)
-    ring = (_grow(grown, 0.08 * shorter) > 0) & (grown == 0)
+    grown = grow(there, 0.03 * shorter)
+    ring = (grow(grown, 0.08 * shorter) > 0) & (grown == 0)
     if not ring.any():
         return False
     if float(np.median(near[there > 0])) - float(np.median(near[ring])) < STEP:
@@ -187,7 +188,7 @@ def _whole(people: Floats) -> Floats:
     closed = cv2.morphologyEx(
         cv2.copyMakeBorder(there, size, size, size, size, cv2.BORDER_REPLICATE),
         cv2.MORPH_CLOSE,
-        _disc(size / 2),
+        disc(size / 2),
     )[size:-size, size:-size]
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = cv2.drawContours(np.zeros_like(there), outlines, -1, 1, cv2.FILLED)
@@ -202,7 +203,7 @@ def _depths(depth: Floats, people: Floats, size: tuple[int, int]) -> tuple[Float
     low, high = (float(v) for v in np.percentile(near, (2, 98)))
     span = max(high - low, 0.25)
     level = float(np.clip((near[there > 0.5].mean() - low) / span, 0.0, 1.0))
-    grown = _grow((there > 0.2).astype(np.uint8), 0.05 * min(size))
+    grown = grow((there > 0.2).astype(np.uint8), 0.05 * min(size))
     filled = extend(near[..., None], 1.0 - grown.astype(np.float32))[..., 0]
     filled = np.clip((filled - low) / span, 0.0, 1.0).astype(np.float32)
     middle = 0.5 * (level + float(filled.mean()))
@@ -254,12 +255,3 @@ def _mirrored(picture: Bytes, hole: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     trust = smoothstep(deep) * (own == 0)
     trust = np.minimum(trust, cv2.GaussianBlur(trust, (0, 0), 0.004 * shorter))
     return seen.astype(np.float32), np.asarray(trust, np.float32)
-
-
-def _grow(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
-    return np.asarray(cv2.dilate(mask, _disc(radius)), np.uint8)
-
-
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = 2 * max(1, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

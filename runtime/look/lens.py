@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..upsample import border_fade, resize, smoothstep
+from .masks import grow
 
 if TYPE_CHECKING:
     from .camera import View
@@ -38,7 +39,7 @@ def calm_depth(depth: Floats, people: Floats | None, size: tuple[int, int]) -> F
         inside = (mask > 0.35).astype(np.uint8)
         if int(inside.sum()) > 0:
             level = float(soft[inside > 0].mean())
-            grown = _grow(inside, max(1, round(0.03 * shorter)))
+            grown = grow(inside, 0.03 * shorter)
             soft = np.where(grown > 0, np.float32(level), soft)
             blurred = cv2.GaussianBlur(soft, (0, 0), 0.045 * shorter)
             # Level again inside, and from there over to the blurred rest without a step.
@@ -50,9 +51,17 @@ def calm_depth(depth: Floats, people: Floats | None, size: tuple[int, int]) -> F
     return np.asarray(calm - calm.mean(), np.float32)
 
 
-def _grow(mask: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return np.asarray(cv2.dilate(mask, kernel), np.uint8)
+def seen_through(view: View, map_: Floats) -> Floats:
+    """A map (h, w) over the picture as the camera sees it."""
+    height, width = map_.shape
+    seen = cv2.warpAffine(
+        map_,
+        view.matrix(height, width),
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(seen, np.float32)
 
 
 class Lens:
@@ -86,7 +95,7 @@ class Lens:
             across = np.broadcast_to((self._x - np.float32(pin_x)) * np.float32(-room), shape)
             along = np.broadcast_to((self._y - np.float32(pin_y)) * np.float32(-room), shape)
             return np.array(across), np.array(along)
-        depth = self._seen_depth(view)
+        depth = seen_through(view, self._depth)
         # 1 / zoom - 1, with the zoom a little larger for what is near.
         shrink = -room * (1.0 + DEEP * depth)
         shorter = min(tall, wide)
@@ -94,25 +103,3 @@ class Lens:
         across = (self._x - np.float32(pin_x)) * shrink + near * np.float32(view.side * shorter)
         along = (self._y - np.float32(pin_y)) * shrink + near * np.float32(view.rise * shorter)
         return across.astype(np.float32), along.astype(np.float32)
-
-    def _seen_depth(self, view: View) -> Floats:
-        assert self._depth is not None
-        height, width = self._size
-        inverse = 1.0 / view.zoom
-        # Pixel centres: (x + 0.5) / zoom + left * width - 0.5.
-        shift = 0.5 * inverse - 0.5
-        matrix = np.array(
-            [
-                [inverse, 0.0, shift + view.left * width],
-                [0.0, inverse, shift + view.top * height],
-            ],
-            np.float64,
-        )
-        seen = cv2.warpAffine(
-            self._depth,
-            matrix,
-            (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return np.asarray(seen, np.float32)

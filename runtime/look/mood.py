@@ -1,8 +1,8 @@
 """Moods: each a recipe of pacing, light, irregularity, blur and grain, written like a score.
 
 To change a mood, change its lines here; a new one needs its name in `settings.MoodName` and words
-in `mood_words.py`. Shares are of the film, `to` is how near the camera comes; nothing here knows a
-face, and what a recipe does to a picture is kept away from faces where it is done.
+in `runtime/mood_words.py`. Shares are of the film, `to` is how near the camera comes; nothing here
+knows a face, and what a recipe does to a picture is kept away from faces where it is done.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def tiles(height: int, width: int, margin: int, most: int = MOST) -> Iterator[tu
     for top, bottom in _pieces(height, down):
         for left, right in _pieces(width, across):
             seen = (
-                _seen(top, bottom, height, -(-height // down), margin),
-                _seen(left, right, width, -(-width // across), margin),
+                _seen(top, height, -(-height // down), margin),
+                _seen(left, width, -(-width // across), margin),
             )
             yield (slice(top, bottom), slice(left, right)), seen
 
@@ -87,7 +87,7 @@ def _pieces(length: int, count: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _seen(start: int, stop: int, length: int, size: int, margin: int) -> slice:
+def _seen(start: int, length: int, size: int, margin: int) -> slice:
     """The stretch that holds a piece and its surroundings; as long as those of its neighbours."""
     long = min(size + 2 * margin, length)
     first = min(max(start - margin, 0), length - long)

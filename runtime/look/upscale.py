@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import EngineError
+from ..stages import OnNote
 from .tiles import MOST, enlarged
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def open_upscaler(
     bundle: Bundle | None = None,
     threads: int | None = None,
     most: int = MOST,
-    on_note: Callable[[str], None] | None = None,
+    on_note: OnNote | None = None,
 ) -> Iterator[Enlarger]:
     """Open what enlarges frames, and close it behind the block.
 
@@ -114,7 +115,7 @@ def enlarge_photo(
     device: Device | str = "auto",
     *,
     threads: int | None = None,
-    on_note: Callable[[str], None] | None = None,
+    on_note: OnNote | None = None,
 ) -> Pixels:
     """Enlarge a photo, uint8 RGB (H, W, 3), once, so that it covers a frame (width, height).
 

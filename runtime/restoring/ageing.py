@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..letterbox import shrunk
 from .deblock import saved_quality
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -105,7 +106,7 @@ def _lost_at_half(luma: Floats, noise: float) -> float:
 def one_tone(pixels: Pixels) -> Pixels:
     """Give a photo of a single tone exactly that: each brightness one colour, its usual one."""
     values = cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)
-    curves = [_powers(np.arange(256) / 255.0) @ one for one in _tone(_shrunk(pixels, 160))]
+    curves = [_powers(np.arange(256) / 255.0) @ one for one in _tone(_colours(pixels, 160))]
     for channel, curve in enumerate(curves, 1):
         table = np.clip(np.rint(curve), 0, 255).astype(np.uint8)
         values[..., channel] = cv2.LUT(values[..., 0], table)
@@ -117,20 +118,17 @@ def _strays(pixels: Pixels) -> tuple[float, float]:
 
     A photo of 40 pixels is enough for that, and in it colours that JPEG invents are gone.
     """
-    values = _shrunk(pixels, 40)
+    values = _colours(pixels, 40)
     powers = _powers(values[:, 0] / 255.0)
     left = [one - powers @ curve for one, curve in zip(values.T[1:], _tone(values), strict=True)]
     away = np.hypot(*left)
     return float(np.sqrt(np.square(away).mean())), float(np.quantile(away, 0.99))
 
 
-def _shrunk(pixels: Pixels, side: int) -> NDArray[np.float64]:
+def _colours(pixels: Pixels, side: int) -> NDArray[np.float64]:
     """Brightness and two colours of a small copy, (n, 3)."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb), np.float64).reshape(-1, 3)
+    values = cv2.cvtColor(shrunk(pixels, side), cv2.COLOR_RGB2YCrCb)
+    return np.asarray(values, np.float64).reshape(-1, 3)
 
 
 def _powers(luma: NDArray[np.float64]) -> NDArray[np.float64]:

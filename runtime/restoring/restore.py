@@ -26,6 +26,7 @@ from ..look.tiles import enlarged
 from ..look.upscale import open_upscaler, plain
 from ..regions import face_map
 from ..tools import open_tool
+from ..upsample import rows_of
 from .ageing import State, look_at, one_tone
 from .deblock import deblock
 from .scratches import fill, find_damage
@@ -144,7 +145,7 @@ class _Versions:
             for index, usual in enumerate((1.0, 1.0, self.share)):
                 shares[index] = usual
             for map_, mix in zip(maps, on_faces, strict=True):
-                here = _rows_of(map_, rows, self.size)[..., None]
+                here = rows_of(map_, rows, (height, width))[..., None]
                 treated, sharp, clean = mix
                 for index, own in enumerate((treated, sharp, clean * self.share)):
                     shares[index] += here * (own - shares[index])
@@ -239,15 +240,3 @@ def _face_map(face: Face, size: tuple[int, int]) -> Floats:
     scale = min(1.0, 384 / max(size))
     cells = max(1, round(size[1] * scale)), max(1, round(size[0] * scale))
     return np.asarray(face_map([Face(box, face.score)], cells), np.float32)
-
-
-def _rows_of(map_: Floats, rows: slice, size: tuple[int, int]) -> Floats:
-    """Some rows of a map laid over a picture of `size`, linear between its cells."""
-    down, across = map_.shape[0] / size[1], map_.shape[1] / size[0]
-    place = np.array(
-        [[across, 0, 0.5 * across - 0.5], [0, down, (rows.start + 0.5) * down - 0.5]], np.float32
-    )
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    part = size[0], rows.stop - rows.start
-    laid = cv2.warpAffine(map_, place, part, flags=how, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(laid, np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...engines.errors import SettingsError
-from .onsets import FRAMES, Onsets, when
-from .recording import RATE, between, even, open_recording
+from .onsets import FRAMES, when
 
 _SLOWEST, _FASTEST = 50.0, 210.0  # beats a minute
 _LIKELY = 115.0
@@ -39,21 +36,6 @@ class Beats:
     """True where a listener would tap along: False for rubato, drones and speech."""
     bar: int = 4
     """Beats in a bar: 3 where every third is stressed, as in a waltz, else 4."""
-
-
-def find_beats(path: str | os.PathLike[str], seconds: float | None = None) -> Beats:
-    """Find the beats of a file, of its first `seconds` where given.
-
-    Memory grows by a few hundred bytes a second of music. Raises SoundError for what is no sound,
-    SettingsError for a length that is none.
-    """
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise SettingsError(f"beats cannot be sought in {seconds} seconds: give more than 0")
-    heard = open_recording(path, "music").blocks()
-    onsets = Onsets()
-    for block in even(heard if seconds is None else between(heard, 0, round(seconds * RATE))):
-        onsets.hear(block)
-    return beats_of(onsets.curve())
 
 
 def beats_of(curve: Curve) -> Beats:

@@ -95,12 +95,12 @@ class Bed:
             first = join.back
 
 
-def lay(recording: Recording, found: Survey, seconds: float, *, loop: bool) -> Bed:
+def lay(recording: Recording, found: Survey, seconds: float) -> Bed:
     """Choose where music begins and, where it is shorter than the film, how it is led back."""
     first, last = found.heard
     start = first if first > _LEAD_SILENCE * RATE else 0
     short = seconds * RATE - (last - start)
-    if not loop or not found.ended or short <= 0 or found.loudness.silent:
+    if not found.ended or short <= 0 or found.loudness.silent:
         return Bed(recording, start)
     if short <= _NATURAL_END * RATE and last - start > 8 * RATE:
         return Bed(recording, start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +58,6 @@ class Recording:
     """Index of its sound among the file's streams."""
     stated: float | None
     """Seconds the file says it lasts, where it says so and does not guess."""
-    container: str = field(default="", repr=False)
-    """FFmpeg's name of the file's format."""
     scale: float = 1.0
     """What the samples are multiplied by; not 1 only for float files far beyond full scale."""
 
@@ -105,8 +103,7 @@ def open_recording(path: str | os.PathLike[str], use: str) -> Recording:
     name = _named(use, place)
     _check_file(place, name)
     with _opened(place, use) as container:
-        kind = container.format.name
-        names = set(kind.split(","))
+        names = set(container.format.name.split(","))
         if names & _PLAYLISTS:
             raise SoundError(f"{name} is a playlist, not a sound: give one of the files it names")
         streams = list(container.streams.audio)
@@ -126,7 +123,7 @@ def open_recording(path: str | os.PathLike[str], use: str) -> Recording:
                 stated = float(chosen.duration * chosen.time_base)
             elif container.duration and not container.streams.video:
                 stated = container.duration / 1e6
-        recording = Recording(place, use, chosen.index, stated, kind)
+        recording = Recording(place, use, chosen.index, stated)
         codec = chosen.codec_context.name
     damage = Damage()
     reading = recording.blocks(damage)

@@ -80,7 +80,6 @@ def open_sound(
     lufs: float = LUFS,
     duck_db: float = DUCK,
     lead_in: float = 0.0,
-    loop_music: bool = True,
 ) -> Sound | None:
     """Make the sound of a film ready: read what is given once, measure it, and fail now if at all.
 
@@ -91,7 +90,6 @@ def open_sound(
         lufs: integrated loudness of the whole, ITU-R BS.1770 as in EBU R128.
         duck_db: dB by which the music is lowered under speech, 0 to 40.
         lead_in: seconds before the voice begins.
-        loop_music: False lets music that is too short end.
 
     Returns None where neither is given. Memory does not grow with the files.
 
@@ -117,7 +115,7 @@ def open_sound(
         notes += [*said.notes, *_voice_notes(spoken, said, seconds, voice_seconds)]
     if music is not None:
         opened, found = open_survey(music, "music", seconds + 1.0, beats=True)
-        bed = lay(opened, found, seconds, loop=loop_music)
+        bed = lay(opened, found, seconds)
         beats = bed.beats(found.beats, seconds)
         notes += [*found.notes, *_music_notes(opened, found, bed, seconds)]
         if said is not None and not (said.loudness.silent or found.loudness.silent):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engines.errors import ReverieError
+from ..blend import blend, eased
 from ..letters.lettering import Letters, compose
 from .timeline import Span, Timeline
 
@@ -44,8 +44,8 @@ def assemble(
                 coming = _Playing(index + 1, following, timeline.fps, open_shot, lettering)
                 try:
                     for step in range(following.dissolve):
-                        share = soft((step + 1) / (following.dissolve + 1))
-                        yield mix(playing.next(), coming.next(), share)
+                        share = eased((step + 1) / (following.dissolve + 1))
+                        yield blend(playing.next(), coming.next(), share)
                 except BaseException:
                     coming.close()
                     raise
@@ -58,16 +58,6 @@ def assemble(
     finally:
         if playing is not None:
             playing.close()
-
-
-def soft(share: float) -> float:
-    """A way from 0 to 1 that sets off and arrives softly."""
-    return share * share * (3.0 - 2.0 * share)
-
-
-def mix(one: Frame, other: Frame, share: float) -> Frame:
-    """Return a frame with `share` of the other one in it, rounded to the nearest level."""
-    return np.asarray(cv2.addWeighted(one, 1.0 - share, other, share, 0.0), np.uint8)
 
 
 class _Playing:
@@ -93,7 +83,7 @@ class _Playing:
             frame = compose(frame, self._letters, self._opacity())
         dark = self._darkness()
         self._shown += 1
-        return mix(frame, np.zeros_like(frame), dark) if dark > 0 else frame
+        return blend(frame, np.zeros_like(frame), dark) if dark > 0 else frame
 
     def close(self) -> None:
         with suppress(AttributeError):
@@ -112,7 +102,7 @@ class _Playing:
             raise ReverieError(f"shot {self._index + 1} of the story has no frames")
         if self._before is None or self._read <= low or share <= 1e-6:
             return self._now
-        return mix(self._before, self._now, share)
+        return blend(self._before, self._now, share)
 
     def _opacity(self) -> float:
         """How much of the caption is seen."""
@@ -126,13 +116,13 @@ class _Playing:
         fade = min(_FADES, 0.25 * (whole - before - behind))
         start = before + min(_APPEARS, 0.1 * whole)
         left = (span.count - 1 - self._shown) / self._fps
-        return soft(min(max(min((shown - start) / fade, (left - behind) / fade), 0.0), 1.0))
+        return eased(min((shown - start) / fade, (left - behind) / fade))
 
     def _darkness(self) -> float:
         span, dark = self._span, 0.0
         if span.rise and self._shown < span.rise:
-            dark = 1.0 - soft(self._shown / span.rise)
+            dark = 1.0 - eased(self._shown / span.rise)
         left = span.count - 1 - self._shown
         if span.fall and left < span.fall:
-            dark = max(dark, 1.0 - soft(left / span.fall))
+            dark = max(dark, 1.0 - eased(left / span.fall))
         return dark

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...engines.engine import Engine
 from ..crop import Box
+from ..letterbox import map_size, shrunk
 from ..photo import load_photo
 from .plan import PhotoSource
 
@@ -67,17 +68,12 @@ def measure_photo(photo: PhotoSource, engines: Mapping[str, Engine] | None = Non
     """
     pixels = load_photo(photo, target=_LOOK).pixels
     tall, wide = pixels.shape[:2]
-    scale = _LOOK / max(tall, wide)
-    small = pixels
-    if scale < 1:
-        size = max(1, round(wide * scale)), max(1, round(tall * scale))
-        small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = shrunk(pixels, _LOOK)
     mean = small.reshape(-1, 3).mean(0) / 255.0
     faces: tuple[Box, ...] = ()
     subject, salience = 0.0, None
     if engines is not None:
         from ..faces import find_faces
-        from ..letterbox import map_size
         from ..regions import find_subject
 
         faces = tuple(face.box for face in find_faces(small, engines["faces"]))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...engines.errors import SettingsError, StoryError
+from ..bundle import hash_file
 from ..settings import SECONDS_RANGE, Settings, shown
 
 PhotoSource = str | Path | Image.Image | NDArray[np.uint8]
@@ -164,6 +165,14 @@ class StoryPlan:
         """Return what a shot asks for, its own words before the story's."""
         return {**self.asks, **shot.asks}
 
+    def happens(self, shot: StoryShot) -> list[str]:
+        """Return what happens in a shot, in words: its camera, its mood, its light."""
+        asks = self.settings(shot)
+        words = [str(asks[key]) for key in ("camera", "mood") if asks.get(key) is not None]
+        if asks.get("light") not in (None, "none"):
+            words.append(f"{asks['light']} light")
+        return words
+
 
 def check_asks(asks: Mapping[str, Any]) -> dict[str, Any]:
     """Return a shot's settings made plain; "none" as a mood is None.
@@ -249,11 +258,7 @@ def content_of(photo: PhotoSource) -> str:
         OSError: the file cannot be read.
     """
     if isinstance(photo, str | Path):
-        digest = hashlib.sha256()
-        with Path(photo).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return hash_file(Path(photo))
     pixels = np.ascontiguousarray(np.asarray(photo))
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 

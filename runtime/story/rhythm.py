@@ -44,7 +44,7 @@ def find_rhythm(plan: StoryPlan, measures: Sequence[Measure]) -> StoryPlan:
     shots = _timed(plan, measures, firsts)
     shots = _moved(plan, shots, measures, firsts)
     shots = _changed(plan, shots, measures, firsts)
-    shots = _held(plan, shots, measures, firsts)
+    shots = _held(shots, measures, firsts)
     total = math.fsum(shot.seconds or 0.0 for shot in shots)
     end = plan.end or Change("fade" if total >= 8 else "cut")
     if end.kind == "cut":
@@ -274,7 +274,7 @@ def _change_length(
 
 
 def _held(
-    plan: StoryPlan, shots: list[StoryShot], measures: Sequence[Measure], firsts: list[int]
+    shots: list[StoryShot], measures: Sequence[Measure], firsts: list[int]
 ) -> list[StoryShot]:
     """Let the last picture linger, those seen again, and now and then a near one."""
     done: list[StoryShot] = []

@@ -26,10 +26,9 @@ from ...engines.errors import OutputError, StoryError
 from ..bundle import MANIFEST, Bundle, hash_file
 from ..clip import write_clip
 from ..formats import SOFTWARE, encoding_for
-from ..output import disk_errors
+from ..output import disk_errors, write_file
 from ..reading import read_frames
 from ..settings import Settings
-from .write import write_file
 
 Frame = NDArray[np.uint8]
 

@@ -18,11 +18,12 @@ from ...engines.errors import OutputError, SettingsError
 from ..frame import frame_photo, frame_size
 from ..letters.lettering import compose
 from ..letters.typefaces import FONTS
+from ..output import write_file
 from ..photo import load_photo
 from .caption import draw_caption
 from .measure import Measure
 from .plan import StoryPlan, StoryShot
-from .write import check_place, write_file
+from .write import check_place
 
 Pixels = NDArray[np.uint8]
 
@@ -103,8 +104,7 @@ def _head(draw: ImageDraw.ImageDraw, plan: StoryPlan) -> None:
     count = len(plan.shots)
     name = plan.source.stem if plan.source is not None else "A story"
     draw.text((_GAP, 26), _shortened(name, 60), _INK, _font(40))
-    minutes = f"{int(plan.total // 60)}:{plan.total % 60:04.1f}"
-    words = [f"{count} shot{'s' * (count > 1)}", f"{minutes} at {plan.fps} fps"]
+    words = [f"{count} shot{'s' * (count > 1)}", f"{_clock(plan.total)} at {plan.fps} fps"]
     words += [f"music {plan.music.name}"] if plan.music else []
     words += [f"voice {plan.voice.name}"] if plan.voice else []
     words += [f"ends in a {plan.end}"] if plan.end else []
@@ -145,17 +145,20 @@ def _words(
     size: int,
 ) -> None:
     """Number, time and length in the first line, what happens in the second, how it comes in."""
-    asks = plan.settings(shot)
     first = f"{index + 1}   {_shortened(shot.name, 28)}"
     draw.text(at, first, _INK, _font(size))
     draw.text((at[0] + width, at[1]), f"{shot.seconds or 0:.1f} s", _INK, _font(size), anchor="ra")
-    words = [str(asks[key]) for key in ("camera", "mood") if asks.get(key) is not None]
-    words += [f"{asks['light']} light"] if asks.get("light") not in (None, "none") else []
-    second = " · ".join(words)
-    third = [f"{int(start // 60)}:{start % 60:04.1f}", f"{shot.change}"]
+    second = " · ".join(plan.happens(shot))
+    third = [_clock(start), f"{shot.change}"]
     third += [f"still for {shot.hold:g} s"] if shot.hold else []
     for line, text in enumerate((second, " · ".join(third)), 1):
         draw.text((at[0], at[1] + round(line * 1.3 * size)), text, _FAINT, _font(size))
+
+
+def _clock(seconds: float) -> str:
+    """A time as 0:07.2."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    return f"{minutes}:{tenths / 10:04.1f}"
 
 
 def _shortened(text: str, most: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engines.errors import OutputError, StoryError
-from ..output import disk_errors, part_of, publish, reserve
+from ..output import disk_errors, part_of, reserve, write_file
 from .plan import SHOT_SETTINGS, StoryPlan, StoryShot
 
 _HEAD = """\
@@ -80,25 +80,6 @@ def check_place(target: Path, force: bool) -> None:
     with disk_errors(target):
         reserve(part)
         part.unlink()
-
-
-def write_file(content: bytes, target: Path, *, force: bool) -> None:
-    """Write a small file beside its place and rename it there.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    part = part_of(target)
-    with disk_errors(target):
-        try:
-            reserve(part)
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            publish(part, target, force)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _shot_lines(shot: StoryShot, folder: Path) -> list[str]:

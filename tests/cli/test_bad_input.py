@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reverie.cli.main import main
-from reverie.runtime.clip import read_frames
+from reverie.runtime.reading import read_frames
 
 TOY = Path(__file__).parents[1] / "data" / "bundles" / "toy-ember"
 SMALL = ("--seconds", "1", "--fps", "8", "--height", "64")

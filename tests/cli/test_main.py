@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import reverie
 from reverie.cli import animate
-from reverie.cli.main import exit_codes, main, one_line
+from reverie.cli.main import exit_codes, main
+from reverie.cli.telling import one_line
 from reverie.engines.errors import BundleError, MissingPackageError, PhotoError, ReverieError
 from reverie.runtime import pipeline
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from reverie.cli.main import main
-from reverie.cli.story import in_words
-from reverie.runtime.clip import film_facts
+from reverie.cli.story_report import in_words
+from reverie.runtime.reading import film_facts
 from reverie.runtime.story.plan import Change, StoryPlan, StoryShot
 
 TOY = Path(__file__).parents[1] / "data" / "bundles" / "toy-ember"

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -21,13 +18,7 @@ from reverie.runtime.alignment import (
     turn_of,
 )
 
-spec = importlib.util.spec_from_file_location(
-    "reverie_tests_people_films", Path(__file__).with_name("people_films.py")
-)
-assert spec is not None
-assert spec.loader is not None
-people_films = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(people_films)
+from . import people_films
 
 
 def made(turn: float, size: float, shift: tuple[float, float]) -> np.ndarray:

@@ -14,8 +14,8 @@ from reverie.engines import encoder_rows
 from reverie.engines.encoder_rows import ROWS
 from reverie.engines.errors import EngineError
 from reverie.runtime import choose_encoder, film_file
-from reverie.runtime.clip import film_facts, read_frames
 from reverie.runtime.formats import encoding_for
+from reverie.runtime.reading import film_facts, read_frames
 
 from .film_tries import film, hardware, left_in, only_rows
 

@@ -15,7 +15,8 @@ import pytest
 from reverie.engines.errors import OutputError, ReverieError
 from reverie.runtime import clip as clip_module
 from reverie.runtime import film_file, output
-from reverie.runtime.clip import Frame, check_output, read_frames, write_clip
+from reverie.runtime.clip import Frame, check_output, write_clip
+from reverie.runtime.reading import read_frames
 
 WIDTH, HEIGHT = 96, 64
 

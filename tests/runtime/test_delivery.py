@@ -11,11 +11,11 @@ import pytest
 import reverie
 from reverie.engines.errors import OutputError, SettingsError, SoundError
 from reverie.runtime import pipeline
-from reverie.runtime.clip import film_facts
 from reverie.runtime.credentials import credentials
 from reverie.runtime.credentials.credentials import photo_hash, read_credentials
 from reverie.runtime.delivery import Delivery, check
 from reverie.runtime.letters.label import told_label
+from reverie.runtime.reading import film_facts
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PHOTO = DATA / "photos" / "lake-sherburne.jpg"

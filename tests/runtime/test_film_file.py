@@ -16,8 +16,8 @@ import av
 import numpy as np
 import pytest
 from reverie.engines.errors import OutputError, SettingsError
-from reverie.runtime.clip import film_facts, read_frames
 from reverie.runtime.formats import CONTAINERS, encoding_for
+from reverie.runtime.reading import film_facts, read_frames
 
 from .film_tries import HEIGHT, WIDTH, film, left_in, moving, tone
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from reverie.engines.errors import OutputError
 from reverie.runtime import frame_folder
-from reverie.runtime.clip import check_output, film_facts, read_frames
+from reverie.runtime.clip import check_output
 from reverie.runtime.frame_folder import frame_name
+from reverie.runtime.reading import film_facts, read_frames
 
 from .film_tries import film, left_in, moving
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from reverie.engines.errors import OutputError
 from reverie.runtime import gif_file
-from reverie.runtime.clip import film_facts, read_frames
+from reverie.runtime.reading import film_facts, read_frames
 
 from .film_tries import film, left_in, moving
 

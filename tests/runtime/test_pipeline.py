@@ -11,8 +11,8 @@ import pytest
 import reverie
 from PIL import Image
 from reverie.engines.errors import BundleError, OutputError, SettingsError
-from reverie.runtime.clip import read_frames
 from reverie.runtime.pipeline import default_output, stream
+from reverie.runtime.reading import read_frames
 from reverie.runtime.settings import Settings
 
 DATA = Path(__file__).resolve().parents[1] / "data"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reverie.engines.errors import OutputError
-from reverie.runtime.clip import film_facts, read_frames
+from reverie.runtime.reading import film_facts, read_frames
 
 from .film_tries import HEIGHT, WIDTH, film, moving, tone
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from reverie.runtime.settle import eased, settle
+from reverie.runtime.settle import settle
 
 rng = np.random.default_rng(4)
 COARSE = cv2.resize(rng.integers(30, 226, (9, 13, 3), np.uint8), (96, 64))
@@ -63,7 +63,3 @@ def test_any_size_and_nothing_to_carry(size: tuple[int, int]) -> None:
     made = [int(one.mean()) for one in settle(iter(own), brighter, 2)]
     assert made == [17, 15, 12]
     assert list(settle(iter([]), brighter, 2)) == []
-
-
-def test_easing_rests_at_both_ends() -> None:
-    assert [eased(x) for x in (-1, 0, 0.5, 1, 2)] == [0, 0, 0.5, 1, 1]

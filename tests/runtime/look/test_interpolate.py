@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from reverie.engines.errors import EngineError
+from reverie.runtime.blend import blend
 from reverie.runtime.bundle import load_bundle
 from reverie.runtime.look import interpolate
-from reverie.runtime.look.interpolate import Interpolator, blend, open_interpolator
+from reverie.runtime.look.interpolate import Interpolator, open_interpolator
 
 PHOTOS = Path(__file__).parents[2] / "data" / "photos"
 

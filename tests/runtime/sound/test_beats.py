@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reverie.benchmarks.made_sounds import Samples, clicks, drone, rubato, save, song, speech
-from reverie.engines.errors import SettingsError, SoundError
-from reverie.runtime.sound.beats import Beats, beats_of, ease_cuts, find_beats
+from reverie.runtime.sound.beats import Beats, beats_of, ease_cuts
 from reverie.runtime.sound.onsets import Onsets
 from reverie.runtime.sound.recording import even
+from reverie.runtime.sound.survey import open_survey
 
 
 def _beats(sound: Samples) -> Beats:
@@ -75,21 +75,15 @@ def test_too_short_for_a_pulse(seconds: float) -> None:
 @pytest.mark.parametrize("kind", ["mp3", "m4a", "opus"])
 def test_files_keep_the_time(kind: str, tmp_path: Path) -> None:
     sound, true = clicks(120, 12, first=0.2)
-    found = find_beats(save(tmp_path / f"music.{kind}", sound))
+    path = save(tmp_path / f"music.{kind}", sound)
+    found = open_survey(path, "music", 60.0, beats=True)[1].beats
     assert found.clear
     assert _off(found, true).max() < 0.03  # MP3's own delay is part of it
 
 
 def test_only_the_first_seconds_are_looked_at(tmp_path: Path) -> None:
     path = save(tmp_path / "music.wav", clicks(120, 20)[0])
-    assert max(find_beats(path, 8.0).times) <= 8.0
-
-
-def test_impossible_requests(tmp_path: Path) -> None:
-    with pytest.raises(SoundError, match="not there"):
-        find_beats(tmp_path / "none.mp3")
-    with pytest.raises(SettingsError, match="more than 0"):
-        find_beats(tmp_path / "none.mp3", 0.0)
+    assert 0 < max(open_survey(path, "music", 8.0, beats=True)[1].beats.times) <= 8.0
 
 
 def _grid(step: float, end: float = 60.0) -> Beats:

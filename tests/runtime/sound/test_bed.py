@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from reverie.benchmarks.made_sounds import Samples, clicks, drone, save, song
 from reverie.runtime.sound.bed import Bed, across, lay
-from reverie.runtime.sound.recording import RATE
+from reverie.runtime.sound.recording import RATE, open_recording
 from reverie.runtime.sound.survey import open_survey
 
 
-def _lay(path: Path, seconds: float, loop: bool = True) -> Bed:
+def _lay(path: Path, seconds: float) -> Bed:
     opened, found = open_survey(path, "music", seconds + 1, beats=True)
-    return lay(opened, found, seconds, loop=loop)
+    return lay(opened, found, seconds)
 
 
 def _heard(bed: Bed, seconds: float) -> Samples:
@@ -49,7 +49,7 @@ def test_clicks_keep_their_beat_over_the_join(
 ) -> None:
     path = save(tmp_path / "a.wav", clicks(tempo, lasts, first=first, noise=0.001)[0])
     opened, found = open_survey(path, "music", 41, beats=True)
-    bed = lay(opened, found, 40, loop=True)
+    bed = lay(opened, found, 40)
     assert bed.join is not None
     assert bed.join.musical
     heard = np.abs(_heard(bed, 40)).max(axis=1)
@@ -101,7 +101,7 @@ def test_music_after_a_long_silence_is_found(tmp_path: Path) -> None:
     quiet = np.zeros((15 * RATE, 2), np.float32)
     path = save(tmp_path / "a.wav", np.concatenate([quiet, clicks(120, 20)[0]]))
     opened, found = open_survey(path, "music", 8, beats=True)
-    bed = lay(opened, found, 7, loop=True)
+    bed = lay(opened, found, 7)
     assert bed.start == pytest.approx(15 * RATE, abs=RATE // 10)
     assert bed.join is None
     assert len(bed.beats(found.beats, 7).times) == pytest.approx(14, abs=1)
@@ -111,8 +111,8 @@ def test_hardly_too_short_is_left_to_end(tmp_path: Path) -> None:
     assert _lay(save(tmp_path / "a.wav", drone(9)), 10).join is None
 
 
-def test_without_looping_silence_follows(tmp_path: Path) -> None:
-    bed = _lay(save(tmp_path / "a.wav", drone(1)), 5, loop=False)
+def test_where_music_is_not_led_back_silence_follows(tmp_path: Path) -> None:
+    bed = Bed(open_recording(save(tmp_path / "a.wav", drone(1)), "music"), 0)
     heard = _heard(bed, 5)
     assert not heard[RATE + 100 :].any()
     assert heard[: RATE - 100].any()

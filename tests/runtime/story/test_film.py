@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reverie.engines.errors import ReverieError, StoryError
 from reverie.runtime.letters.lettering import draw_text
-from reverie.runtime.story.film import assemble, mix, soft
+from reverie.runtime.story.film import assemble
 from reverie.runtime.story.plan import Change, StoryPlan, StoryShot
 from reverie.runtime.story.timeline import frames_to_render, lay_out, planned_cuts
 
@@ -186,13 +186,6 @@ def test_captions_come_and_go_softly() -> None:
     assert max(seen[96:]) == 0.0
     above = frames[48][: letters.top]
     assert (above == 90).all()
-
-
-def test_mixing_is_even_at_the_middle() -> None:
-    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
-    assert (soft(0.0), soft(0.5), soft(1.0)) == (0.0, 0.5, 1.0)
-    assert mix(black, white, 0.5).max() in (127, 128)
-    assert (mix(black, white, 1.0) == 255).all()
 
 
 def test_a_shot_in_a_light_of_its_own_begins_when_the_light_has_come() -> None:

@@ -23,8 +23,8 @@ from reverie.engines.errors import (
     SoundError,
     StoryError,
 )
-from reverie.runtime.clip import film_facts, read_frames
 from reverie.runtime.output import _explain
+from reverie.runtime.reading import film_facts, read_frames
 from reverie.runtime.story import render as story_render
 from reverie.runtime.story.story import plan_story, story
 from reverie.runtime.story.write import plan_text, write_plan
