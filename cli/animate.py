@@ -26,6 +26,7 @@ from ..runtime.settings import (
     Settings,
     Understanding,
 )
+from .awaited import Awaited
 from .clip_report import report
 from .delivering import add_delivery, delivery_of
 from .telling import range_text, tell
@@ -34,26 +35,6 @@ if TYPE_CHECKING:
     from ..runtime.pipeline import Rendered
 
 _MOST_WORDS = 12  # unused words told before the rest is only counted
-
-
-class Awaited:
-    """A file that is to come, perhaps in place of another."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._before = self._state()
-
-    def came(self) -> bool:
-        """True when the file was made or replaced since."""
-        now = self._state()
-        return now is not None and now != self._before
-
-    def _state(self) -> tuple[int, int, int] | None:
-        try:
-            state = self.path.stat()
-        except (OSError, ValueError):  # not there, or no name at all
-            return None
-        return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:

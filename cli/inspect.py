@@ -105,7 +105,7 @@ def _comment(film: Path) -> tuple[str | None, str | None]:
         if not film.is_file():
             why = "it is a folder" if film.is_dir() else "there is no such file"
             raise PhotoError(f"{film} cannot be inspected, {why}: name a film")
-        with av.open(str(film)) as container:
+        with av.open(str(film.absolute())) as container:
             if not any(stream.width for stream in container.streams.video):
                 return None, "there are no pictures in it"
             told = {name.lower(): text for name, text in container.metadata.items()}

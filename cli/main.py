@@ -29,6 +29,7 @@ from . import (
     quantize,
     story,
 )
+from .awaited import Awaited
 from .telling import one_line
 
 COMMANDS = {
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def explain(error: BaseException, clip: animate.Awaited | None = None) -> tuple[str, int]:
+def explain(error: BaseException, clip: Awaited | None = None) -> tuple[str, int]:
     """Return the line and the exit code for an error; `clip` is the file that was to come."""
     if _signals or isinstance(error, KeyboardInterrupt):
         line = str(error) if isinstance(error, KeyboardInterrupt) else ""

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..runtime.bundle import MANIFEST, load_bundle
     from ..runtime.prompts import known_prompts, remove_prompts
     from ..runtime.text import Text, bake
-    from .animate import Awaited
+    from .awaited import Awaited
     from .progress import progress
 
     action, texts = arguments.action, arguments.texts

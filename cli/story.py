@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     from ..runtime.formats import suffix_for
     from ..runtime.story.story import story  # loads the engines: not for --help
-    from .animate import Awaited
+    from .awaited import Awaited
     from .progress import progress
 
     delivery = delivery_of(arguments)

@@ -17,6 +17,7 @@ from ..engines.errors import PhotoError
 from .guard import Report, Watch
 from .identity import Identity
 from .photo import load_photo
+from .reading import moves
 from .trackers import Pixels
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def open_film(path: str | Path) -> Iterator[FilmIn]:
     with container:
         if any(kind in container.format.name for kind in _LISTS):
             raise PhotoError(f"{name} is a playlist, not a film: give one of the files it names")
-        streams = [s for s in container.streams.video if not _is_cover(s)]
+        streams = [s for s in container.streams.video if moves(s)]
         if not streams:
             what = "sound alone" if container.streams.audio else "no pictures"
             raise PhotoError(f"{name} holds {what}: give a film")
@@ -158,11 +159,6 @@ def _decoded(
             f"{name} is damaged after {done} frames ({_reason(error)}): copy it again, or make it "
             "again"
         ) from error
-
-
-def _is_cover(stream: Any) -> bool:
-    """Whether a stream of pictures is the cover of a song."""
-    return bool(getattr(stream, "disposition", 0) & 0x0400)
 
 
 def _check_file(path: Path, name: str) -> None:

@@ -6,7 +6,8 @@ later, `deliver` writes the frames as they come. Films of one photo and stories 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.errors import SettingsError
+from ..engines.errors import OutputError, SettingsError
 from .choose_encoder import check_encoder
 from .clip import Written, check_output, write_clip
 from .formats import AUTO, Encoding, encoding_for
@@ -80,8 +81,12 @@ class Delivery:
         return encoding_for(path, self.codec, self.encoder, self.quality)
 
 
-def check(path: Path | str, delivery: Delivery, *, force: bool = False) -> Path:
+def check(
+    path: Path | str, delivery: Delivery, *, force: bool = False, sources: Sequence[object] = ()
+) -> Path:
     """Return where the film goes, when all that can be known beforehand says that it can.
+
+    sources: the photos it is made from; no more than music and voice are those written over.
 
     Raises:
         OutputError: the film or a still cannot be written there.
@@ -103,7 +108,17 @@ def check(path: Path | str, delivery: Delivery, *, force: bool = False) -> Path:
 
             encoding.check_sound()
             open_recording(file, use)
+    for made in (path, delivery.poster, delivery.sheet):
+        for source in (*sources, *sounds.values()):
+            if isinstance(source, str | Path) and made is not None and _are_one(made, source):
+                raise OutputError(f"{made} is what the film is made from: choose another name")
     return target
+
+
+def _are_one(made: Path | str, source: Path | str) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # one is not there
+        return Path(made).samefile(source)
+    return False
 
 
 def hear(delivery: Delivery, seconds: float, stages: Stages) -> Sound | None:

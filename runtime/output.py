@@ -52,6 +52,8 @@ def check_output(
 def _check_folder(target: Path, force: bool) -> None:
     from .frame_folder import check_folder
 
+    if target.name in ("", ".."):  # it cannot be moved away, nor a new one be given its name
+        raise OutputError(f"{target} holds what is here: name a folder in it, such as frames/")
     check_folder(target, force)
     _try_place(target)
 
@@ -88,7 +90,8 @@ def _try_place(target: Path) -> None:
 
 def part_of(target: Path) -> Path:
     """Return a hidden name of its own in the folder of `target`; nothing is made."""
-    return _real(target).parent / f".reverie-{secrets.token_hex(6)}.part"
+    # Absolute, so that a colon in a folder's name is not taken for a protocol by FFmpeg.
+    return _real(target).absolute().parent / f".reverie-{secrets.token_hex(6)}.part"
 
 
 def reserve(part: Path) -> None:

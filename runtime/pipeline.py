@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engines.device import Device
-from ..engines.errors import SettingsError
+from ..engines.errors import EngineError, SettingsError
 from .bundle import Bundle, load_bundle
 from .clip import Clip
 from .delivery import Delivery, asked, check, deliver, hear
@@ -168,6 +168,7 @@ def stream(
         on = place.spot.device
         take = family.film(placed.bundle, source, settings, understanding, device=on, stages=stages)
         take = replace(take, memory=placed.memory)
+    stack.callback(_close, take.frames)  # its networks stay open else until the film is forgotten
     count = settings.frames if take.frame_count is None else take.frame_count
     finishing = Finishing(
         take,
@@ -239,7 +240,7 @@ def animate(
 
         check_text(settings.label)
     path = out if out is not None else default_output(photo, delivery.codec)
-    check(path, delivery, force=force)
+    check(path, delivery, force=force, sources=[photo])
     film = stream(
         photo,
         settings,
@@ -250,22 +251,25 @@ def animate(
         on_note=on_note,
     )
     stages = film.stages
-    sound = hear(delivery, film.frame_count / film.fps, stages)
-    start = time.perf_counter()
-    counted_before = stages.total
-    written = deliver(
-        film.frames,
-        path,
-        delivery,
-        fps=film.fps,
-        width=film.width,
-        height=film.height,
-        frame_count=film.frame_count,
-        claims=_claims(photo, film, settings, delivery),
-        stages=stages,
-        sound=sound,
-        force=force,
-    )
+    try:
+        sound = hear(delivery, film.frame_count / film.fps, stages)
+        start = time.perf_counter()
+        counted_before = stages.total
+        written = deliver(
+            film.frames,
+            path,
+            delivery,
+            fps=film.fps,
+            width=film.width,
+            height=film.height,
+            frame_count=film.frame_count,
+            claims=_claims(photo, film, settings, delivery),
+            stages=stages,
+            sound=sound,
+            force=force,
+        )
+    finally:
+        _close(film.frames)
     drawing = stages.total - counted_before
     stages.add("encode", time.perf_counter() - start - drawing)
     return Rendered(
@@ -339,12 +343,18 @@ def _enlarged(source: Photo, settings: Settings, place: Place, stages: Stages) -
     tall, wide = source.pixels.shape[:2]
     frame = frame_size(settings.aspect, settings.height, (wide, tall))
     start = time.perf_counter()
-    pixels = enlarge_photo(source.pixels, frame, place.spot.device, on_note=stages.note)
+    told = _refused if place.placement.strict else stages.note
+    pixels = enlarge_photo(source.pixels, frame, place.spot.device, on_note=told)
     if pixels is source.pixels:
         return source
     stages.add("enlarge", time.perf_counter() - start)
     note = f"the photo is smaller than the film: enlarged {len(pixels) / tall:.1f} times"
     return replace(source, pixels=pixels, notes=(*source.notes, note))
+
+
+def _refused(why: str) -> None:
+    """What tools tell before they go on in another way: under `strict` they do not."""
+    raise EngineError(f"{why} (refused, as --strict asks)")
 
 
 def _drawn_take(
@@ -368,7 +378,7 @@ def _drawn_take(
         between=settings.interpolation == "auto",
         enlarge=settings.upscaling == "auto",
         device=device,
-        on_note=stages.note,
+        on_note=_refused if place.placement.strict else stages.note,
     )
     return latent_film(
         family, bundle, source, settings, place=place, stages=stages, ways=ways, regions=regions
@@ -388,7 +398,14 @@ def _claims(photo: PhotoSource, film: Film, settings: Settings, delivery: Delive
         model_version=film.model_version,
         photos=[own],
         seed=film.seed,
-        settings={**asked(settings, delivery), "width": film.width, "height": film.height},
+        settings={
+            **asked(settings, delivery),
+            "seconds": film.frame_count / film.fps,
+            "mood": settings.mood or film.understanding.mood,
+            "light": settings.light or film.understanding.light.kind,
+            "width": film.width,
+            "height": film.height,
+        },
         label=settings.label,
     )
 
@@ -407,7 +424,12 @@ def _timed(frames: Frames, stages: Stages, count: int, place: Place, stack: Exit
         for _ in frames:  # what is done behind the last frame: the guards' report
             break
     finally:
-        with suppress(AttributeError):
-            frames.close()  # type: ignore[attr-defined]
+        _close(frames)
         stack.close()
         place.close()
+
+
+def _close(frames: Frames) -> None:
+    """Let go of what draws frames, wherever it is."""
+    with suppress(AttributeError):
+        frames.close()  # type: ignore[attr-defined]

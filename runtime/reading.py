@@ -71,7 +71,7 @@ def _film_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
 
     exact = int(Interpolation.BICUBIC) | _EXACT
     convert = VideoReformatter()
-    with av.open(os.fspath(path)) as container:
+    with av.open(str(Path(path).absolute())) as container:
         for frame in container.decode(video=0):
             rgb = convert.reformat(
                 frame, format="rgb24", interpolation=exact, dst_color_range=_FULL
@@ -96,7 +96,7 @@ def film_facts(path: str | os.PathLike[str]) -> FilmFacts:
             return _folder_facts(target)
         if not target.stat().st_size:
             raise OutputError(f"{target} is empty: render it again")
-        with av.open(os.fspath(path)) as container:
+        with av.open(str(target.absolute())) as container:
             return _facts(container, target)
 
 
@@ -120,7 +120,7 @@ def _damage(target: Path) -> Iterator[None]:
 
 
 def _facts(container: Any, target: Path) -> FilmFacts:
-    stream = next((track for track in container.streams.video if _moves(track)), None)
+    stream = next((track for track in container.streams.video if moves(track)), None)
     if stream is None:
         raise OutputError(f"{target} holds no moving pictures: give a film")
     context = stream.codec_context
@@ -168,7 +168,7 @@ _STILLS = {"image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pip
 _STILL_CODECS = {"png", "mjpeg", "webp", "bmp", "tiff"}
 
 
-def _moves(stream: Any) -> bool:
+def moves(stream: Any) -> bool:
     """Whether a stream is more than the cover of an album."""
     from av.stream import Disposition
 

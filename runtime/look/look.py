@@ -84,23 +84,21 @@ def resolve(
     understanding: Understanding,
     *,
     drawn: bool = False,
-    reads: bool = False,
 ) -> Look:
     """Settle the look of a film.
 
-    drawn: the model draws whole frames, so that nothing is done unless it is asked for; reads: it
-    is told the prompt, so that the prompt's camera and light are its own matter (a mood that the
-    prompt names is not).
+    drawn: the model draws whole frames, so that nothing is done unless it is asked for. What the
+    prompt says of camera, light and mood is asked for, also where the model reads the prompt: it
+    may do it or not, and is seldom steady.
     """
-    words = Understanding(mood=understanding.mood) if reads else understanding
-    name = settings.mood or words.mood
+    name = settings.mood or understanding.mood
     mood = MOODS[name] if name is not None else None
     told = []
     look = Look(NO_CAMERA, NO_LIGHT) if drawn else Look()
     if mood is not None:
         told.append(f"mood: {name}: {mood.told}")
-        if words.mood not in (None, name):
-            told.append(f"the prompt's mood, {words.mood}, gave way")
+        if understanding.mood not in (None, name):
+            told.append(f"the prompt's mood, {understanding.mood}, gave way")
         look = Look(
             camera=mood.camera,
             light=mood.light,
@@ -116,7 +114,7 @@ def resolve(
             layered=True,
             spares=True,
         )
-    look = _as_worded(look, words, drawn)
+    look = _as_worded(look, understanding, drawn)
     look, said = _as_set(look, settings)
     sideways = look.aside > 0.0 or look.camera.move not in (None, "push", "pull", "still")
     return replace(look, layered=look.layered and sideways, told=(*told, *said))

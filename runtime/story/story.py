@@ -129,7 +129,8 @@ def story(
     )
     delivery = replace(delivery, music=draft.music, voice=draft.voice)
     path = out if out is not None else f"story{suffix_for(delivery.codec)}"
-    target = check(path, delivery, force=force)
+    photos = [shot.photo for shot in draft.shots]
+    target = check(path, delivery, force=force, sources=photos)
     if storyboard is not None:
         check_board(Path(storyboard), force)
     bundle = load_bundle(model)

@@ -105,12 +105,6 @@ def test_every_error_is_one_line_and_a_code(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_line_is_one_line() -> None:
-    assert one_line("plain text, häagen 木") == "plain text, häagen 木"
-    assert one_line("a\nb\tc\x07") == "a\\nb\\tc\\x07"
-    assert one_line("file\udcff.jpg") == "file\\udcff.jpg"
-
-
 def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", *words],

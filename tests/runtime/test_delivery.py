@@ -127,3 +127,18 @@ def test_the_photo_is_told_whatever_it_came_as(tmp_path: Path) -> None:
     pixels[20:60, 30:90] = 160
     clip = reverie.animate(pixels, tmp_path / "a.mp4", model=TOY, seconds=1, height=96)
     assert read_credentials(clip.path).photos == (photo_hash(pixels.tobytes()),)
+
+
+def test_what_a_film_is_made_from_is_never_written_over(tmp_path: Path) -> None:
+    photo, music = tmp_path / "mother.jpg", tmp_path / "song.mp4"
+    photo.write_bytes(b"a photo")
+    render(music, music=write_tone(tmp_path / "tone.wav"))
+    here = tmp_path / "." / "mother.jpg"
+    for path, delivery in (
+        ("clip.mp4", Delivery(poster=here)),
+        ("clip.mp4", Delivery(sheet=here)),
+        ("song.mp4", Delivery(music=music)),
+    ):
+        with pytest.raises(OutputError, match="made from"):
+            check(tmp_path / path, delivery, force=True, sources=[photo])
+    assert photo.read_bytes() == b"a photo"

@@ -10,6 +10,7 @@ from PIL import Image
 from reverie.engines.errors import OutputError
 from reverie.runtime import frame_folder
 from reverie.runtime.clip import check_output
+from reverie.runtime.formats import encoding_for
 from reverie.runtime.frame_folder import frame_name
 from reverie.runtime.reading import film_facts, read_frames
 
@@ -128,3 +129,14 @@ def test_what_a_killed_render_left_is_swept_after_a_day(tmp_path: Path) -> None:
     film(tmp_path / "frames", 2, codec="png")
     assert left_in(tmp_path) == [".reverie-ba9876543210.frames", "frames"]
     assert frame_folder.frame_files(tmp_path / "frames")[1].name == "000002.png"
+
+
+@pytest.mark.parametrize("name", ["./", ".", "../"])
+def test_the_folder_one_is_in_is_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(OutputError, match="name a folder in it"):
+        check_output(name, encoding=encoding_for(name, "png"))
+    assert not left_in(tmp_path / "in")

@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import reverie
 from PIL import Image
-from reverie.engines.errors import BundleError, OutputError, SettingsError
-from reverie.runtime.pipeline import default_output, stream
-from reverie.runtime.reading import read_frames
+from reverie.engines.errors import BundleError, EngineError, OutputError, SettingsError
+from reverie.runtime import pipeline
+from reverie.runtime.credentials.credentials import read_credentials
+from reverie.runtime.film_file import FilmFile
+from reverie.runtime.pipeline import Film, default_output, stream
+from reverie.runtime.placement import Placement
+from reverie.runtime.reading import film_facts, read_frames
 from reverie.runtime.settings import Settings
+from reverie.runtime.tools import ToolEngine
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -145,3 +152,70 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         return int(done.stdout)
 
     assert peak(60) <= 1.05 * peak(5)
+
+
+def test_a_film_that_is_abandoned_lets_go_of_what_draws_it() -> None:
+    film = stream(DEMO, model=TOY, seconds=1, height=64, fps=8)
+    drawing = film.finishing._take.frames
+    next(film.frames)
+    assert inspect.isgenerator(drawing)
+    film.frames.close()  # type: ignore[attr-defined]
+    assert inspect.getgeneratorstate(drawing) == inspect.GEN_CLOSED
+
+
+def test_a_film_that_cannot_be_written_lets_go_of_what_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = []
+
+    def kept(*arguments: Any, **options: Any) -> Film:
+        films.append(stream(*arguments, **options))
+        return films[-1]
+
+    def full(self: FilmFile, frame: np.ndarray, index: int) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(pipeline, "stream", kept)
+    monkeypatch.setattr(FilmFile, "put", full)
+    with pytest.raises(OutputError, match="full"):
+        reverie.animate(DEMO, tmp_path / "clip.mp4", model=TOY, seconds=1, height=64, fps=8)
+    drawing = films[0].finishing._take.frames
+    assert inspect.isgenerator(drawing)
+    assert inspect.getgeneratorstate(drawing) == inspect.GEN_CLOSED
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_credentials_tell_what_the_film_has(tmp_path: Path) -> None:
+    out = tmp_path / "clip.mp4"
+    reverie.animate(
+        DEMO, out, model=TOY, num_frames=12, fps=8, height=64, prompt="wistful, at dusk"
+    )
+    told = read_credentials(out).settings
+    assert told["seconds"] == 1.5
+    assert (told["mood"], told["light"]) == ("wistful", "dusk")  # by the prompt's words
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.parametrize("ending", [".mp4", ".gif"])
+def test_a_colon_in_a_folders_name_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("2024-06:Lisbon") / f"clip{ending}"
+    out.parent.mkdir()
+    clip = reverie.animate(DEMO, out, model=TOY, seconds=0.5, height=64, fps=8)
+    assert len(list(read_frames(clip.path))) == film_facts(clip.path).frames == 4
+
+
+def test_networks_that_help_do_not_give_way_under_strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: ToolEngine, inputs: object) -> None:
+        raise EngineError("no memory for it")
+
+    monkeypatch.setattr(ToolEngine, "run", refused)
+    with Image.open(DEMO) as photo:
+        small = photo.convert("RGB").resize((96, 96))
+    film = stream(small, model=TOY, seconds=0.5, height=192, fps=8)
+    assert "enlarged without a network" in " ".join(film.stages.notes)
+    strictly = Placement("cpu", strict=True)
+    with pytest.raises(EngineError, match="no memory for it"):
+        stream(small, model=TOY, seconds=0.5, height=192, fps=8, placement=strictly)

@@ -10,6 +10,7 @@ from reverie.runtime.upsample import (
     follow_edges,
     guided_filter,
     resize,
+    rows_of,
     smoothstep,
 )
 
@@ -94,3 +95,13 @@ def test_border_fade_and_smoothstep() -> None:
     assert fade[0].max() < 0.02
     assert np.all(np.diff(fade[25, :12]) >= 0)
     np.testing.assert_allclose(smoothstep(np.float32([-1, 0, 0.5, 1, 2])), [0, 0, 0.5, 1, 1])
+
+
+def test_rows_of_a_map_are_those_of_the_whole() -> None:
+    rng = np.random.default_rng(1)
+    for shape in ((6, 8), (6, 8, 4)):
+        small = rng.random(shape, np.float32)
+        whole = resize(small, (25, 32))
+        parts = [rows_of(small, slice(top, min(top + 7, 25)), (25, 32)) for top in range(0, 25, 7)]
+        assert [len(part) for part in parts] == [7, 7, 7, 4]
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=0.03)

@@ -14,8 +14,8 @@ from reverie.runtime.prompt import understand
 from reverie.runtime.settings import CameraIntent, LightIntent, Settings, Understanding
 
 
-def look(prompt: str | None = None, *, drawn: bool = False, reads: bool = False, **of: Any) -> Look:
-    return resolve(Settings(**of), understand(prompt), drawn=drawn, reads=reads)
+def look(prompt: str | None = None, *, drawn: bool = False, **of: Any) -> Look:
+    return resolve(Settings(**of), understand(prompt), drawn=drawn)
 
 
 def test_nothing_asked_is_the_familys_own() -> None:
@@ -85,14 +85,6 @@ def test_off_is_off() -> None:
             assert not found.layered
     assert look(camera="off").lights
     assert look(light="none").moves
-
-
-def test_a_model_that_reads_the_prompt_draws_its_camera_and_light() -> None:
-    words = "zoom in, golden hour, film grain, dreamy"
-    assert look(words, drawn=True, reads=True).empty
-    assert not look(words, drawn=True).empty
-    assert look(words + ", wistful", drawn=True, reads=True).light == MOODS["wistful"].light
-    assert look(words, drawn=True, reads=True, camera="push").camera.move == "push"
 
 
 def test_a_pause_a_blur_and_a_stutter_need_no_mood() -> None:
