@@ -101,11 +101,13 @@ def _comment(film: Path) -> tuple[str | None, str | None]:
     """Return the comment in the container's own metadata, and why it cannot be read, if so."""
     import av
 
+    from ..runtime.output import for_ffmpeg
+
     try:
         if not film.is_file():
             why = "it is a folder" if film.is_dir() else "there is no such file"
             raise PhotoError(f"{film} cannot be inspected, {why}: name a film")
-        with av.open(str(film.absolute())) as container:
+        with av.open(for_ffmpeg(film)) as container:
             if not any(stream.width for stream in container.streams.video):
                 return None, "there are no pictures in it"
             told = {name.lower(): text for name, text in container.metadata.items()}

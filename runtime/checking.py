@@ -16,6 +16,7 @@ from ..engines.device import Device
 from ..engines.errors import PhotoError
 from .guard import Report, Watch
 from .identity import Identity
+from .output import for_ffmpeg
 from .photo import load_photo
 from .reading import moves
 from .trackers import Pixels
@@ -112,9 +113,7 @@ def open_film(path: str | Path) -> Iterator[FilmIn]:
     name = _name(path)
     _check_file(Path(path), name)
     try:
-        container = av.open(
-            f"file:{Path(path).absolute()}", options={"protocol_whitelist": "file,crypto,data"}
-        )
+        container = av.open(for_ffmpeg(path), options={"protocol_whitelist": "file,crypto,data"})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(
             f"{name} is not a film, or damaged ({_reason(error)}): give a film such as an .mp4"

@@ -18,7 +18,7 @@ from .film_file import FilmFile
 from .formats import Encoding, encoding_for
 from .frame_folder import FrameFolder
 from .gif_file import GifFile
-from .output import check_output, disk_errors, part_of, publish, reserve
+from .output import check_output, disk_errors, for_ffmpeg, part_of, publish, reserve
 from .settings import Understanding
 from .soundtrack import Samples
 
@@ -246,7 +246,7 @@ def _check_whole(part: Path, frame_count: int) -> None:
 
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    with av.open(os.fspath(part)) as container:
+    with av.open(for_ffmpeg(part)) as container:
         found = sum(
             1 for packet in container.demux(video=0) if packet.size and not packet.is_corrupt
         )

@@ -13,7 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.errors import BundleError
 from .blend import blend, eased
+from .retime import NO_FRAMES
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -36,7 +38,9 @@ def close_loop(
     beginning: list[Pixels] = []
     length = 0
     for index in range(count):
-        frame = next(frames)
+        frame = next(frames, None)
+        if frame is None:
+            raise BundleError(NO_FRAMES)
         if index == 0:
             fits = max(most_bytes // max(frame.nbytes, 1) - 1, 1)
             length = max(min(held, fits, (count - 1) // 2), 0)

@@ -7,6 +7,7 @@ later, `deliver` writes the frames as they come. Films of one photo and stories 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Delivery:
     """How a film is to leave, beside its frames.
 
     Raises:
-        SettingsError: a key without its certificates, or they without it.
+        SettingsError: a key without its certificates, or they without it; an impossible loudness.
     """
 
     codec: str | None = None
@@ -71,6 +72,10 @@ class Delivery:
                 "a signing key and its certificates go together: give both --signing-key and "
                 "--signing-cert, or neither"
             )
+        from .model import number
+
+        for name, low, high in (("lufs", -40, -8), ("duck", 0, 40), ("voice_after", 0, 600)):
+            object.__setattr__(self, name, number(name, getattr(self, name), low, high))
 
     def encoding(self, path: Path | str) -> Encoding:
         """How the film at a path is encoded.
@@ -82,11 +87,17 @@ class Delivery:
 
 
 def check(
-    path: Path | str, delivery: Delivery, *, force: bool = False, sources: Sequence[object] = ()
+    path: Path | str,
+    delivery: Delivery,
+    *,
+    force: bool = False,
+    sources: Sequence[object] = (),
+    board: Path | str | None = None,
 ) -> Path:
     """Return where the film goes, when all that can be known beforehand says that it can.
 
     sources: the photos it is made from; no more than music and voice are those written over.
+    board: a picture that is written beside it, as a story's board is.
 
     Raises:
         OutputError: the film or a still cannot be written there.
@@ -108,9 +119,13 @@ def check(
 
             encoding.check_sound()
             open_recording(file, use)
-    for made in (path, delivery.poster, delivery.sheet):
+    made_files = [file for file in (path, delivery.poster, delivery.sheet, board) if file]
+    names = [os.path.realpath(file) for file in made_files]
+    for made, name in zip(made_files, names, strict=True):
+        if names.count(name) > 1:
+            raise OutputError(f"{made} is to be two files at once: give them names of their own")
         for source in (*sources, *sounds.values()):
-            if isinstance(source, str | Path) and made is not None and _are_one(made, source):
+            if isinstance(source, str | Path) and _are_one(made, source):
                 raise OutputError(f"{made} is what the film is made from: choose another name")
     return target
 

@@ -15,7 +15,7 @@ from ..engines.encoder_rows import Row
 from ..engines.errors import EngineError
 from .choose_encoder import choose, reason, set_up
 from .formats import Encoding
-from .output import disk_errors
+from .output import disk_errors, for_ffmpeg
 from .sound.recording import RATE
 from .soundtrack import Samples, Soundtrack
 
@@ -129,7 +129,9 @@ class FilmFile:
         if muxer in ("mp4", "mov"):
             options = {"movflags": "+faststart"}
         with disk_errors(self._target):
-            self._container = av.open(str(self._part), "w", format=muxer, container_options=options)
+            self._container = av.open(
+                for_ffmpeg(self._part), "w", format=muxer, container_options=options
+            )
         stream: Any = self._container.add_stream(self._row.name, rate=self._fps)
         set_up(stream.codec_context, self._row, self._encoding, *self._size, self._fps)
         tag = _APPLE_TAGS.get(self._encoding.codec)

@@ -17,7 +17,8 @@ from ..engines.device import Device
 from ..engines.errors import EngineError
 from .guard import Report, Watch, describe
 from .identity import Identity
-from .letters.label import label_frames
+from .letters.label import draw_label
+from .letters.lettering import compose
 from .look.look import Look
 from .settings import Settings
 from .stages import Stages
@@ -34,8 +35,8 @@ class Finishing:
     """The last steps of one film.
 
     take: what the family made; its `picture` and `regions` say what the faces should be. look: what
-    is to be laid over the frames where the model draws them whole (`drawn`). fps, count: of the
-    film. Notes and what the steps took go to `stages`.
+    is to be laid over the frames where the model draws them whole (`drawn`). count: frames of the
+    film. Notes go to `stages`. Raises SettingsError where the label cannot be drawn.
     """
 
     def __init__(
@@ -52,6 +53,10 @@ class Finishing:
         self._take, self._settings, self._look = take, settings, look
         self._drawn, self._count = drawn, count
         self._device, self._stages = device, stages
+        self._label = None
+        if settings.label is not None:  # now, for it may not fit, and frames cost time
+            size = take.width, take.height
+            self._label = draw_label(settings.label, size, faces=self._face_boxes())
         self.report: Report | None = None
         """What the guards saw, once the last frame has passed."""
 
@@ -59,7 +64,6 @@ class Finishing:
         """Pass the family's frames on, finished; uint8 RGB (height, width, 3).
 
         Raises:
-            SettingsError: the label cannot be drawn; when the first frame is asked for.
             EngineError: faces are to be kept, and the networks that know them cannot be run.
         """
         settings, take = self._settings, self._take
@@ -70,9 +74,9 @@ class Finishing:
                 if identity is not None and identity.known:
                     frames = self._protected(frames, identity)
                 frames = self._looked(frames)
-            if settings.label is not None:
-                size = take.width, take.height
-                frames = label_frames(frames, settings.label, size, faces=self._face_boxes())
+            letters = self._label
+            if letters is not None:
+                frames = (compose(frame, letters) for frame in frames)
             watch = Watch(
                 take.picture,
                 fps=settings.fps,
@@ -169,8 +173,8 @@ class Finishing:
     def _tell(self, report: Report) -> None:
         """Note what is bad; stillness that was asked for is not."""
         settings, look = self._settings, self._look
-        calm = settings.motion == 0 or settings.camera == "off"
-        calm = calm or (look.moves and look.camera.move == "still")
+        still = settings.camera == "off" or look.camera.move == "still"
+        calm = settings.motion == 0 or (still and not self._drawn)
         for figure in report.figures:
             if figure.verdict == "bad" and not (calm and figure.name in _STILLNESS):
                 self._stages.note(f"the guards saw: {describe(figure)}")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .film_file import FilmFile
 from .formats import CONTAINERS, SOFTWARE, Encoding
-from .output import disk_errors, reserve
+from .output import disk_errors, for_ffmpeg, reserve
 
 Frame = npt.NDArray[np.uint8]
 
@@ -114,7 +114,9 @@ class GifFile:
     def _write(self, palette: Any) -> None:
         import av
 
-        container = av.open(str(self._part), "w", format="gif", container_options=self._ending())
+        container = av.open(
+            for_ffmpeg(self._part), "w", format="gif", container_options=self._ending()
+        )
         with contextlib.closing(container):
             stream: Any = container.add_stream("gif", rate=self._fps)
             context = stream.codec_context
@@ -172,7 +174,7 @@ class GifFile:
         palette.pts, palette.time_base = 0, Fraction(1, self._fps)
         colours.push(palette)
         colours.push(None)
-        with av.open(str(self._spool)) as spool:
+        with av.open(for_ffmpeg(self._spool)) as spool:
             for index, frame in enumerate(spool.decode(video=0)):
                 frame.pts, frame.time_base = index, Fraction(1, self._fps)
                 frames.push(frame)

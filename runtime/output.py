@@ -90,8 +90,12 @@ def _try_place(target: Path) -> None:
 
 def part_of(target: Path) -> Path:
     """Return a hidden name of its own in the folder of `target`; nothing is made."""
-    # Absolute, so that a colon in a folder's name is not taken for a protocol by FFmpeg.
-    return _real(target).absolute().parent / f".reverie-{secrets.token_hex(6)}.part"
+    return _real(target).parent / f".reverie-{secrets.token_hex(6)}.part"
+
+
+def for_ffmpeg(path: str | os.PathLike[str]) -> str:
+    """A file's name as FFmpeg takes it: with a colon in it, it is no protocol's all the same."""
+    return f"file:{os.fspath(path)}"
 
 
 def reserve(part: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engines.device import Device
-from ..engines.errors import EngineError, SettingsError
+from ..engines.errors import BundleError, EngineError, SettingsError
 from .bundle import Bundle, load_bundle
 from .clip import Clip
 from .delivery import Delivery, asked, check, deliver, hear
@@ -32,7 +32,8 @@ from .photo import Photo, load_photo
 from .placement import Placement
 from .placing import Place, tells_shapes
 from .prompt import understand
-from .settings import Settings, Understanding, parse_aspect
+from .retime import NO_FRAMES
+from .settings import SECONDS_RANGE, Settings, Understanding, parse_aspect
 from .shapes import plan_for
 from .stages import OnNote, OnProgress, Stages
 from .take import Take, find_family, gives_frames
@@ -321,7 +322,13 @@ def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settin
         if value is not None
     ]
     if settings.num_frames is not None:
-        settings = replace(settings, seconds=max(settings.num_frames / settings.fps, 0.5))
+        least, most = SECONDS_RANGE
+        if settings.num_frames > most * settings.fps:
+            raise SettingsError(
+                f"{settings.num_frames} frames at {settings.fps} fps are more than {most:g} s: "
+                f"give {round(most * settings.fps)} at most"
+            )
+        settings = replace(settings, seconds=max(settings.num_frames / settings.fps, least))
     return settings, notes
 
 
@@ -418,7 +425,9 @@ def _timed(frames: Frames, stages: Stages, count: int, place: Place, stack: Exit
     try:
         for _ in range(count):
             start, others = time.perf_counter(), stages.total
-            frame = next(frames)
+            frame = next(frames, None)
+            if frame is None:
+                raise BundleError(NO_FRAMES)
             stages.add("frames", time.perf_counter() - start - (stages.total - others))
             yield frame
         for _ in frames:  # what is done behind the last frame: the guards' report

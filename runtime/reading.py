@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..engines.errors import OutputError
 from .frame_folder import RATE_KEY, frame_files
+from .output import for_ffmpeg
 
 Frame = npt.NDArray[np.uint8]
 
@@ -71,7 +72,7 @@ def _film_frames(path: str | os.PathLike[str]) -> Iterator[Frame]:
 
     exact = int(Interpolation.BICUBIC) | _EXACT
     convert = VideoReformatter()
-    with av.open(str(Path(path).absolute())) as container:
+    with av.open(for_ffmpeg(path)) as container:
         for frame in container.decode(video=0):
             rgb = convert.reformat(
                 frame, format="rgb24", interpolation=exact, dst_color_range=_FULL
@@ -96,7 +97,7 @@ def film_facts(path: str | os.PathLike[str]) -> FilmFacts:
             return _folder_facts(target)
         if not target.stat().st_size:
             raise OutputError(f"{target} is empty: render it again")
-        with av.open(str(target.absolute())) as container:
+        with av.open(for_ffmpeg(target)) as container:
             return _facts(container, target)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.errors import BundleError
 from .blend import blend
 
 Pixels = NDArray[np.uint8]
 
+NO_FRAMES = "the model gave fewer frames than it said: export it again"
 _SAME = 1e-6  # of a frame
 
 
@@ -26,7 +28,9 @@ def retime(
     After the last frame it stands still. Three frames at most are held. A step above 1 is faster,
     below 1 slower; 1 passes frames on as they are.
     """
-    before = next(frames)
+    before = next(frames, None)
+    if before is None:
+        raise BundleError(NO_FRAMES)
     after = next(frames, before)
     held = 0  # index of `before`
     for index in range(count):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engines.errors import SoundError
+from ..output import for_ffmpeg
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -206,9 +207,8 @@ def _opened(path: Path, use: str) -> InputContainer:
 
     name = _named(use, path)
     try:
-        # Absolute, so that a colon in the name is not taken for a protocol.
         return av.open(
-            os.fspath(path.absolute()),
+            for_ffmpeg(path),
             options={"protocol_whitelist": "file"},
             metadata_errors="replace",
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ... import __version__
@@ -69,7 +69,7 @@ class ShotStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._lock: int | None = None
+        self._lock = FileLock(self.folder / _LOCK, timeout=0)
         self._made = False
 
     def __enter__(self) -> ShotStore:
@@ -82,25 +82,23 @@ class ShotStore:
                     f"{self.folder} is a file, and the shots of the story go into a folder of that "
                     "name: rename it, or name another folder with --shots"
                 ) from error
-            self._lock = _lock(self.folder / _LOCK)
-        if self._lock is None:
-            raise OutputError(
-                f"another story is being made in {self.folder}: wait for it, or name another "
-                "folder with --shots"
-            )
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise OutputError(
+                    f"another story is being made in {self.folder}: wait for it, or name another "
+                    "folder with --shots"
+                ) from None
         for part in self.folder.glob(".reverie-*.part"):  # ours alone while we hold the lock
             with contextlib.suppress(OSError):
                 part.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            (self.folder / _LOCK).unlink()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if self._made:
-            with contextlib.suppress(OSError):  # an empty one is of no use; a full one stays
+        self._lock.release()
+        with contextlib.suppress(OSError):  # an empty one is of no use; a full one stays
+            if self._made and {path.name for path in self.folder.iterdir()} <= {_LOCK}:
+                (self.folder / _LOCK).unlink(missing_ok=True)
                 self.folder.rmdir()
 
     def path(self, key: ShotKey) -> Path:
@@ -232,23 +230,3 @@ def check_room(folder: Path, needed: int) -> int:
 
 def _is_key(stem: str) -> bool:
     return len(stem) == 24 and all(c in "0123456789abcdef" for c in stem)
-
-
-def _lock(path: Path) -> int | None:
-    """Take a lock that the system lets go when the process ends; None where another has it."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        os.close(handle)
-        return None
-    except OSError:  # a file system without locks: go on without
-        return handle
-    return handle

@@ -130,7 +130,7 @@ def story(
     delivery = replace(delivery, music=draft.music, voice=draft.voice)
     path = out if out is not None else f"story{suffix_for(delivery.codec)}"
     photos = [shot.photo for shot in draft.shots]
-    target = check(path, delivery, force=force, sources=photos)
+    target = check(path, delivery, force=force, sources=photos, board=storyboard)
     if storyboard is not None:
         check_board(Path(storyboard), force)
     bundle = load_bundle(model)

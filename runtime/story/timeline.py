@@ -159,7 +159,9 @@ def frames_to_render(plan: StoryPlan, index: int) -> int:
 def _unseen(plan: StoryPlan, shot: StoryShot) -> int:
     """Frames before a shot's first: every film begins as its photo, its light comes slowly."""
     lit = plan.settings(shot).get("light") not in (None, "none")
-    return round(min(_DAWN, 2.0 * (shot.seconds or 0.0)) * plan.fps) if lit else 0
+    seconds = shot.seconds or 0.0
+    spare = max(MOST_SECONDS - seconds - 6.0, 0.0)  # what a shot of the greatest length leaves
+    return round(min(_DAWN, 2.0 * seconds, spare) * plan.fps) if lit else 0
 
 
 def _handle(change: Change | None) -> float:

@@ -59,6 +59,10 @@ def test_everything_is_checked_before_anything_is_rendered(
         (OutputError, {"sheet": tmp_path / "sheet.bmp"}),
         (OutputError, {"poster": tmp_path / "no" / "poster.png"}),
         (SettingsError, {"label": "\U0001f469"}),
+        (SettingsError, {"lufs": 3}),
+        (SettingsError, {"duck": float("nan")}),
+        (SettingsError, {"voice_after": -1}),
+        (OutputError, {"poster": tmp_path / "a.png", "sheet": tmp_path / "a.png"}),
     ]
     for kind, options in bad:
         with pytest.raises(kind) as caught:

@@ -151,8 +151,11 @@ def test_stillness_is_told_unless_it_was_asked_for(portrait: tuple[Pixels, Regio
 
     _, _, stages = finish(portrait, frozen(96), seconds=8, faces="free")
     assert any("frozen" in note for note in stages.notes)
-    _, _, stages = finish(portrait, frozen(96), seconds=8, faces="free", mood=None, camera="off")
+    calm = {"seconds": 8, "faces": "free", "camera": "off"}
+    _, _, stages = finish(portrait, frozen(96), drawn=False, **calm)
     assert stages.notes == []
+    _, _, stages = finish(portrait, frozen(96), **calm)  # a video model moves without a camera
+    assert any("frozen" in note for note in stages.notes)
 
 
 def test_ember_goes_on_without_the_network_that_knows_faces(

@@ -219,3 +219,8 @@ def test_networks_that_help_do_not_give_way_under_strict(monkeypatch: pytest.Mon
     strictly = Placement("cpu", strict=True)
     with pytest.raises(EngineError, match="no memory for it"):
         stream(small, model=TOY, seconds=0.5, height=192, fps=8, placement=strictly)
+
+
+def test_more_frames_than_a_film_may_last_are_refused() -> None:
+    with pytest.raises(SettingsError, match="14400 at most"):
+        stream(DEMO, model=TOY, num_frames=20_000)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from reverie.engines.errors import BundleError
 from reverie.runtime.retime import retime
 
 
@@ -52,3 +53,8 @@ def test_frames_are_asked_for_as_they_are_needed() -> None:
     for _ in range(8):
         next(frames)
     assert asked <= 3
+
+
+def test_a_model_without_frames_is_told() -> None:
+    with pytest.raises(BundleError, match="fewer frames"):
+        list(retime(iter([]), 0.5, 4))
