@@ -52,8 +52,10 @@ def with_another_light(plan: Path) -> None:
     """Change the light of a plan's last shot."""
     lines = plan.read_text().splitlines()
     last = max(index for index, line in enumerate(lines) if line.strip() == "[[shot]]")
-    shot = [line for line in lines[last + 1 :] if not line.startswith("light")]
-    plan.write_text("\n".join([*lines[: last + 1], 'light = "dusk"', *shot]) + "\n")
+    own = [line for line in lines[last + 1 :] if line.startswith("light")]
+    other = "moon" if not any('"moon"' in line for line in own) else "candle"
+    shot = [line for line in lines[last + 1 :] if line not in own]
+    plan.write_text("\n".join([*lines[: last + 1], f'light = "{other}"', *shot]) + "\n")
 
 
 def main() -> None:

@@ -349,7 +349,7 @@ def test_a_killed_story_goes_on_where_it_was(folder: Path, rendered: list[str], 
     told = story([], folder / "film.mp4", plan=folder / "story.toml", model=TOY)
     assert rendered == ["two.png", "one.png"]
     assert (told.rendered, told.kept, told.frames) == (2, 1, 390)
-    assert list(shots.glob(".*")) == []
+    assert list(shots.glob(".reverie-*")) == []
 
 
 def test_a_disk_that_fills_in_the_middle_loses_one_shot(
