@@ -27,7 +27,7 @@ from ..runtime.settings import (
     Understanding,
 )
 from .awaited import Awaited
-from .clip_report import report
+from .clip_report import report, weight
 from .delivering import add_delivery, delivery_of
 from .telling import range_text, tell
 
@@ -258,7 +258,7 @@ def run(arguments: argparse.Namespace) -> None:
             tell(f"note: {note}")
         print(
             f"{clip.path}  {clip.width}x{clip.height}, {clip.seconds:g} s at {clip.fps} fps, "
-            f"{clip.path.stat().st_size / 1e6:.1f} MB, made in {sum(clip.stages.values()):.1f} s"
+            f"{weight(clip.bytes)}, made in {sum(clip.stages.values()):.1f} s"
             f"{_memory(clip)}"
         )
 

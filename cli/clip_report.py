@@ -76,3 +76,8 @@ def _memory_plan(plan: RenderPlan) -> dict[str, Any]:
             for row in plan.components
         },
     }
+
+
+def weight(size: int) -> str:
+    """Return a film's size on disk for a person: "2.5 MB", "48 kB"."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"

@@ -21,6 +21,7 @@ from ..runtime.settings import (
     MoodName,
     Restore,
 )
+from .clip_report import weight
 from .delivering import add_delivery, delivery_of
 from .story_report import in_words, plan_facts, report
 from .telling import range_text, tell
@@ -175,7 +176,8 @@ def run(arguments: argparse.Namespace) -> None:
     elif not silent:
         print(
             f"{told.path}  {told.width}x{told.height}, {told.seconds:g} s at {told.fps} fps, "
-            f"{told.path.stat().st_size / 1e6:.1f} MB, {told.rendered} shots rendered, "
+            f"{weight(told.bytes)}, "
+            f"{told.rendered} shot{'s' * (told.rendered != 1)} rendered, "
             f"{told.kept} kept, made in {sum(told.stages.values()):.1f} s"
             + (f" with {size_text(told.peak_memory)} of memory" if told.peak_memory else "")
         )
@@ -184,6 +186,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _only_plan(
     arguments: argparse.Namespace, wishes: dict[str, Any], asks: dict[str, Any], silent: bool
 ) -> None:
+    from ..runtime.delivery import spare_sources
     from ..runtime.story.story import plan_story
     from ..runtime.story.storyboard import check_board, draw_storyboard
     from ..runtime.story.write import check_place, write_plan
@@ -202,6 +205,10 @@ def _only_plan(
             look=bool(arguments.storyboard),
             on_progress=on_progress,
         )
+        sources = [*(shot.photo for shot in plan.shots), plan.music, plan.voice]
+        for place in (arguments.write_plan, arguments.storyboard):
+            if place:
+                spare_sources(place, sources)
         if arguments.write_plan:
             made["plan"] = write_plan(plan, arguments.write_plan, force=arguments.force)
         if arguments.storyboard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -33,7 +34,7 @@ class Device:
 
 @cache
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, or say how to get it.
+    """Import ONNX Runtime, its telemetry off, or say how to get it.
 
     Raises:
         MissingPackageError: it is not installed, or both of its builds are.
@@ -45,6 +46,8 @@ def import_onnxruntime() -> Any:
             "run `pip uninstall onnxruntime onnxruntime-gpu`, then "
             "`pip install onnxruntime`, or `pip install onnxruntime-gpu` for an NVIDIA GPU"
         )
+    # Its builds may send usage to their maker, and keep an id and a queue in the home folder.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError as error:
@@ -53,6 +56,8 @@ def import_onnxruntime() -> Any:
             "`pip install onnxruntime`, or `pip install onnxruntime-gpu` for an NVIDIA GPU"
         ) from error
     onnxruntime.set_default_logger_severity(4)  # errors come back as exceptions
+    if hasattr(onnxruntime, "disable_telemetry_events"):
+        onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

@@ -86,10 +86,10 @@ def torch_parity(recipe: Recipe, graph: Path) -> dict[str, Any]:
 
 def ready_parity(recipe: ReadyRecipe, graph: Path, *, runs: int = 2) -> dict[str, Any]:
     """Figures of a stored graph beside the file it was taken from, on random inputs."""
-    import onnxruntime
-
+    from ..engines.device import import_onnxruntime
     from .graph import load_ready  # knows torch, which comparing does not need
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     original = onnxruntime.InferenceSession(

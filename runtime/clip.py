@@ -60,6 +60,8 @@ class Clip:
     """What the prompt was understood as."""
     notes: tuple[str, ...] = ()
     """What a person should know about it: "turned upright", "first frame of an animation"."""
+    bytes: int = 0
+    """Size on disk, of all its frames where it is a folder."""
 
 
 @dataclass(frozen=True)

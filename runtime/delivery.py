@@ -124,16 +124,20 @@ def check(
     for made, name in zip(made_files, names, strict=True):
         if names.count(name) > 1:
             raise OutputError(f"{made} is to be two files at once: give them names of their own")
-        for source in (*sources, *sounds.values()):
-            if isinstance(source, str | Path) and _are_one(made, source):
-                raise OutputError(f"{made} is what the film is made from: choose another name")
+        spare_sources(made, (*sources, *sounds.values()))
     return target
 
 
-def _are_one(made: Path | str, source: Path | str) -> bool:
-    with contextlib.suppress(OSError, ValueError):  # one is not there
-        return Path(made).samefile(source)
-    return False
+def spare_sources(made: Path | str, sources: Iterable[object]) -> None:
+    """Refuse to write over a file that the film is made from, whatever name it is given by.
+
+    Raises:
+        OutputError: `made` is one of them.
+    """
+    for source in sources:
+        with contextlib.suppress(OSError, ValueError):  # one is not there
+            if isinstance(source, str | Path) and Path(made).samefile(source):
+                raise OutputError(f"{made} is what the film is made from: choose another name")
 
 
 def hear(delivery: Delivery, seconds: float, stages: Stages) -> Sound | None:

@@ -164,6 +164,8 @@ def plan_film(
     count = settings.frames
     if plan.num_frames != length.window_frames:
         if exact and length.windows == 1 and length.end is None:
+            if plan.num_frames < 2:  # the nearest, but a film has two
+                plan = window(timing.window(2))
             count = plan.num_frames  # the nearest the model can do
         elif plan.num_frames < length.window_frames:  # it can do less than its manifest's timing
             timing = replace(timing, usual=plan.num_frames, most=plan.num_frames)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .alignment import find_view
-from .identity import CLEAR, Identity
+from .identity import CLEAR, SAME, Identity
 from .report import LIMITS, FaceRow, Figure, Report, Verdict, describe
 from .trackers import (
     GRID,
@@ -33,6 +33,11 @@ from .trackers import (
 )
 
 __all__ = ["LIMITS", "FaceRow", "Figure", "Report", "Watch", "describe"]
+
+
+CODED = 1.0
+"""Levels by which an encoder draws a film's first picture, which stands alone, otherwise than its
+last; a calm film's own steps are smaller."""
 
 
 class Watch:
@@ -69,7 +74,7 @@ class Watch:
         self._left, self._extra = most_looks, max(most_looks // 2, 1)
         self._frames = self._bad_numbers = 0
         self._first_bad: int | None = None
-        self._blank, self._frozen = Blank(), Frozen()
+        self._blank, self._frozen = Blank(), Frozen(fps)
         self._steps, self._flicker = Steps(fps), Flicker(fps)
         self._drift = Drift(fps)
         self._before: Pixels | None = None
@@ -140,14 +145,16 @@ class Watch:
         else:
             why = "no photo was given" if self._photo is None else "it shows not this photo"
             missing["first frame"] = why
+            if self._photo is not None:
+                known = any(worst.value >= SAME for worst in self._least())
+                figures.append(self._figure("another photo", 1 if known else 2, 0))
         seam = self._steps.worst
         told = f"{self._steps.levels:.1f} levels, median {self._steps.median():.2f}"
         figures.append(self._figure("seam", seam.value, seam.frame, told))
         if self._loop and self._start is not None and self._before is not None:
             step = _change(self._before, self._start)
-            figures.append(
-                self._figure("loop seam", self._steps.over(step), None, f"{step:.1f} levels")
-            )
+            over = step / max(self._steps.median(), CODED)
+            figures.append(self._figure("loop seam", over, None, f"{step:.1f} levels"))
         faces = tuple(
             FaceRow(
                 worst.value if worst.value > -2 else None,

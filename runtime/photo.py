@@ -68,6 +68,11 @@ def load_photo(
         return _guarded(lambda: _develop(source.copy(), [], target, "the picture"), "the picture")
     if isinstance(source, np.ndarray):
         return _from_array(source, target)
+    if not isinstance(source, str | os.PathLike) or isinstance(os.fspath(source), bytes):
+        raise PhotoError(
+            f"a photo of type {type(source).__name__} cannot be used: give a file, a PIL image, or "
+            "uint8 RGB (H, W, 3)"
+        )
     path = Path(source)
     name = f'"{_printable(os.fspath(path))}"'
     with _open_file(path, name) as file:

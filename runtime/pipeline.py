@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -109,6 +109,9 @@ class Film:
 
     def __iter__(self) -> Frames:
         return self.frames
+
+    def __next__(self) -> NDArray[np.uint8]:
+        return next(self.frames)
 
 
 def stream(
@@ -233,9 +236,10 @@ def animate(
     """
     named = {field.name for field in fields(Delivery)}
     delivery = replace(delivery or Delivery(), **{k: options[k] for k in options.keys() & named})
-    settings = _with_options(
-        settings or Settings(), {k: options[k] for k in options.keys() - named}
-    )
+    others = {name: options[name] for name in options.keys() - named}
+    settings = _with_options(settings or Settings(), others, named)
+    if settings.loop and delivery.quality is None:
+        delivery = replace(delivery, quality="best")  # else the first picture is seen to differ
     if settings.label is not None:
         from .letters.lettering import check_text
 
@@ -294,6 +298,7 @@ def animate(
         codec=written.codec,
         encoder=written.encoder,
         sound=written.sound,
+        bytes=written.bytes,
     )
 
 
@@ -303,10 +308,12 @@ def default_output(photo: PhotoSource, codec: str | None = None) -> str:
     return f"{named or 'reverie'}{suffix_for(codec)}"
 
 
-def _with_options(settings: Settings, options: dict[str, Any]) -> Settings:
+def _with_options(
+    settings: Settings, options: dict[str, Any], more: Iterable[str] = ()
+) -> Settings:
     unknown = options.keys() - Settings.__dataclass_fields__.keys()
     if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
+        known = ", ".join((*Settings.__dataclass_fields__, *more))
         raise SettingsError(f"unknown setting {', '.join(sorted(unknown))}: use {known}")
     return replace(settings, **options)
 

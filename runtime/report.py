@@ -37,7 +37,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "faces lost": Limit("looks", 1, 2, "times a face was not where it should be"),
     "frozen": Limit("s", 2.0, 4.0, "the longest time without a change"),
-    "frozen share": Limit("", 0.35, 0.6, "that time as a share of the film"),
+    "frozen share": Limit("", 0.35, 0.6, "how much of the film stands still at a stretch"),
     "repeated": Limit("", 0.5, 0.9, "frames that are the one before, as a share"),
     "blank": Limit("frames", 1, 1, "frames black, white or of one colour all over"),
     "flicker": Limit("levels", 0.3, 0.8, "trembling of the whole frame's brightness", lit=4.0),
@@ -45,6 +45,7 @@ LIMITS: dict[str, Limit] = {
     "not finite": Limit("frames", 1, 1, "frames with NaN or infinite values"),
     "colour drift": Limit("dE", 5.0, 10.0, "colours' way from where they began", lit=5.0),
     "first frame": Limit("levels", 5.0, 14.0, "mean difference of the first frame to the photo"),
+    "another photo": Limit("", 1, 2, "the film begins with another picture (1: with its people)"),
     "seam": Limit("medians", 5.0, 8.0, "the largest step over the median of those around"),
     "loop seam": Limit("medians", 2.0, 4.0, "the step from the last frame to the first"),
 }
@@ -148,9 +149,13 @@ class Report:
         }
 
 
+_COUNTS = ("frames", "looks")
+
+
 def describe(figure: Figure) -> str:
     """One line of a figure, for a person."""
     place = "" if figure.at is None else f" at {figure.at:.1f} s"
     detail = f" ({figure.detail})" if figure.detail else ""
     unit = f" {figure.limit.unit}" if figure.limit.unit else ""
-    return f"{figure.name} {figure.value:.2f}{unit}{place}{detail}: {figure.limit.meaning}"
+    value = f"{figure.value:.0f}" if figure.limit.unit in _COUNTS else f"{figure.value:.2f}"
+    return f"{figure.name} {value}{unit}{place}{detail}: {figure.limit.meaning}"

@@ -111,8 +111,12 @@ class Frozen:
     """Levels of mean change below which a frame is its neighbour again."""
     CHANGE = 0.75
     """Levels that the hundredth of the blocks that changes most must change by."""
+    LONG = 0.9
+    """Seconds without a change from which on a small one is an encoder's that improves a still
+    picture, not the film's: good films were never still for half as long."""
 
-    def __init__(self) -> None:
+    def __init__(self, fps: float) -> None:
+        self._long = self.LONG * fps
         self.longest = Worst()
         """Frames without a change, and where they begin."""
         self.repeated = 0
@@ -130,11 +134,25 @@ class Frozen:
             change = cv2.absdiff(blocks, self._anchor).max(-1)
             few = 0.01 * change.size
             still = np.count_nonzero(change >= self.CHANGE) < few
-            if still or self._is_grain(blocks, change):
-                self.longest = self.longest.or_worse(index - self._start + 1, self._start)
-                self._before = blocks
-                return
+            mended = False
+            if not (still or self._is_grain(blocks, change)):
+                mended = index - self._start >= self._long and self._is_mended(blocks)
+                if not mended:
+                    self._anchor, self._before, self._start = blocks, blocks, index
+                    return
+            self._anchor = blocks if mended else self._anchor
+            self._before = blocks
+            self.longest = self.longest.or_worse(index - self._start + 1, self._start)
+            return
         self._anchor, self._before, self._start = blocks, blocks, index
+
+    def _is_mended(self, blocks: Floats) -> bool:
+        """Whether a still picture was only drawn better: fine detail, and no area of it."""
+        if self._anchor is None:
+            return False
+        change = blocks - self._anchor
+        wide = np.abs(cv2.resize(change, (12, 8), interpolation=cv2.INTER_AREA)).max()
+        return bool(wide < 0.6 and np.percentile(np.abs(change).max(-1), 99) < 4.0)
 
     def _is_grain(self, blocks: Floats, change: NDArray[Any]) -> bool:
         """Whether a change is no more than that from the frame before, and none of any area."""

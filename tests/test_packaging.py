@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -126,3 +127,18 @@ def test_the_version_is_said_once() -> None:
     import reverie
 
     assert reverie.__version__ == version()
+
+
+def test_nothing_is_kept_for_anybody_else(tmp_path: Path) -> None:
+    """ONNX Runtime's builds may send usage home, and keep an id and a queue for it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    photo, toy = ROOT / "tests/data/photos/chelsea.jpg", ROOT / "tests/data/bundles/toy-ember"
+    words = [sys.executable, "-m", "reverie", "animate", str(photo), "--model", str(toy)]
+    words += ["--seconds", "1", "--height", "64", "--out", str(tmp_path / "a.mp4"), "--json"]
+    found = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    done = subprocess.run(words, env=found | {"HOME": str(home)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    left = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
+    assert {Path(name).parent.as_posix() for name in left} <= {".config/reverie"}

@@ -130,7 +130,13 @@ def story(
     delivery = replace(delivery, music=draft.music, voice=draft.voice)
     path = out if out is not None else f"story{suffix_for(delivery.codec)}"
     photos = [shot.photo for shot in draft.shots]
-    target = check(path, delivery, force=force, sources=photos, board=storyboard)
+    target = check(
+        path,
+        delivery,
+        force=force,
+        sources=photos,
+        board=storyboard,
+    )
     if storyboard is not None:
         check_board(Path(storyboard), force)
     bundle = load_bundle(model)
@@ -196,6 +202,7 @@ def story(
         path=target,
         seconds=written.seconds,
         frames=written.frames,
+        bytes=written.bytes,
         fps=timeline.fps,
         width=size[0],
         height=size[1],

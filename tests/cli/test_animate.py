@@ -60,6 +60,7 @@ class Renderer:
             seed=settings.seed,
             stages={"photo": 0.5, "frames": 7.25},
             peak_memory=321_000_000,
+            bytes=2_500_000,
             understanding=understand(settings.prompt),
             notes=("rotated as its EXIF says",),
             steps=settings.steps or 10,

@@ -63,7 +63,7 @@ def test_a_film_with_a_fault(torn: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert told["figures"]["blank"]["value"] == 1
     assert told["figures"]["blank"]["detail"] == "1 black"
     assert main(["check", str(torn), "--quiet"]) == 0
-    assert "blank 1.00 frames at 1.2 s (1 black)" in capsys.readouterr().out
+    assert "blank 1 frames at 1.2 s (1 black)" in capsys.readouterr().out
 
 
 def test_strict_leaves_with_1(torn: Path, capsys: pytest.CaptureFixture[str]) -> None:

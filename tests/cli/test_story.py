@@ -135,3 +135,13 @@ def test_the_rhythm_in_words() -> None:
     assert lines[0] == "2 shots, 7.5 s at 24 fps, 16:9, ends in a fade 2"
     assert lines[1].split() == ["1", "a.jpg", "3.0", "s", "cut", "push,", "tender"]
     assert lines[2].endswith('off, dusk light, stands still for 1 s, "Ana / 1962"')
+
+
+def test_no_plan_and_no_board_takes_a_photos_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "one.png").read_bytes()
+    for option in ("--write-plan", "--storyboard"):
+        assert story("one.png", "two.png", option, "one.png", "--force") == 5
+        assert "choose another name" in capsys.readouterr().err
+    assert (folder / "one.png").read_bytes() == before

@@ -88,6 +88,24 @@ def test_a_slow_film_with_grain_is_not_frozen(scene: list[Pixels]) -> None:
     assert watched(grainy)["frozen share"].verdict == "ok"
 
 
+def test_a_still_that_an_encoder_draws_better_and_better_is_frozen(scene: list[Pixels]) -> None:
+    rng = np.random.default_rng(4)
+    still = scene[-1]
+    better = [
+        np.clip(still + rng.normal(0, 1.6 - 0.4 * step, still.shape), 0, 255).astype(np.uint8)
+        for step in range(4)
+    ]
+    report = watched([*scene, *(better[index // COUNT] for index in range(4 * COUNT))])
+    assert report["frozen"].value > 5
+    assert report["frozen"].verdict == "bad"
+
+
+def test_another_photo_is_told(scene: list[Pixels], portrait: list[Pixels]) -> None:
+    report = watched(scene, portrait[0][: scene[0].shape[0] - 2])
+    assert report["another photo"].verdict == "bad"
+    assert not watched(scene, scene[0][:-2]).has("another photo")
+
+
 def test_light_that_was_asked_for_is_no_fault(scene: list[Pixels]) -> None:
     ramp = list(faults.colour_ramp(scene, COUNT, most=35))
     assert "colour drift" in bad(watched(ramp))
