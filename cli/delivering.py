@@ -31,7 +31,7 @@ def add_delivery(parser: argparse.ArgumentParser, *, sound: bool = True) -> None
         "--quality",
         choices=QUALITIES,
         metavar="|".join(QUALITIES),
-        help="how much is spent on the picture (default good)",
+        help="how much is spent on the picture (default good; best for loops)",
     )
     if sound:
         add("--music", metavar="FILE", help="music, brought to the film's length and loudness")
