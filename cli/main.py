@@ -120,6 +120,9 @@ def explain(error: BaseException, clip: Awaited | None = None) -> tuple[str, int
     if isinstance(error, MemoryError):
         line = "there is not enough memory: ask for a smaller --height, or close other programs"
         return line, ReverieError.exit_code
+    if isinstance(error, OSError) and clip is not None and clip.came():
+        line = f"{clip.path} is whole, but what it is cannot be printed"
+        return f"{line} ({error.strerror or error})", ReverieError.exit_code
     line = f"{type(error).__name__}: {error}: this is a fault in Reverie, "
     return line + "run again with --debug to see where", ReverieError.exit_code
 
