@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import sys
@@ -327,18 +326,3 @@ def test_what_cannot_be_asked_of_a_machine(
     assert value in told
     assert word in told
     assert told.count("\n") == 1
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_stdout_is_told_and_the_clip_is_there(
-    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with Path("/dev/full").open("w") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        monkeypatch.setattr("reverie.cli.main._close_stdout", lambda: None)
-        assert main(["animate", "p.jpg", "--out", "photo.mp4"]) == 1
-        monkeypatch.undo()
-        with contextlib.suppress(OSError):
-            full.flush()
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("reverie: photo.mp4 is whole, but what it is cannot be printed")

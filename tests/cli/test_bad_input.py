@@ -296,6 +296,19 @@ def test_a_disk_without_room(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["photo.jpg"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_stdout_is_told_and_the_clip_is_there(folder: Path) -> None:
+    line = command("photo.jpg", *SMALL, "--out", "clip.mp4")
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        done = subprocess.run(
+            line, cwd=folder, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("reverie: clip.mp4 is whole, but")
+    assert "Traceback" not in done.stderr
+    assert len(list(read_frames(folder / "clip.mp4"))) == 8
+
+
 # ---- stopped -------------------------------------------------------------------------------------
 
 
