@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engines.device import Device
-from ..engines.errors import BundleError, EngineError, SettingsError
+from ..engines.errors import BundleError, SettingsError
 from .bundle import Bundle, load_bundle
 from .clip import Clip
 from .delivery import Delivery, asked, check, deliver, hear
 from .finishing import Finishing
 from .formats import suffix_for
-from .frame import frame_size
 from .guard import Report
 from .look.look import Look, resolve
 from .memory import peak_memory
 from .photo import Photo, load_photo
 from .placement import Placement
 from .placing import Place, tells_shapes
+from .preparing import prepare_photo, tools_tell
 from .prompt import understand
 from .retime import NO_FRAMES
 from .settings import SECONDS_RANGE, Settings, Understanding, parse_aspect
@@ -156,11 +156,7 @@ def stream(
     with stages.stage("photo"):
         widest = max(2.0, parse_aspect(settings.aspect) or 1.0)
         source = load_photo(photo, target=math.ceil(settings.height * widest))
-    if settings.restore != "off":
-        with stages.stage("restore"):
-            source = _restored(source, place)
-    if settings.upscaling == "auto":
-        source = _enlarged(source, settings, place, stages)
+    source = prepare_photo(source, settings, place, stages)
     stack = ExitStack()
     if drawn:
         take = _drawn_take(family, bundle, source, settings, place, stages, stack)
@@ -339,38 +335,6 @@ def _for_family(bundle: Bundle, family: Any, settings: Settings) -> tuple[Settin
     return settings, notes
 
 
-def _restored(source: Photo, place: Place) -> Photo:
-    """An old or small photo made fit to be filmed; see `restore`."""
-    from .families.ember import find_photo_faces
-    from .restoring.restore import restore_photo
-
-    device = place.spot.device
-    faces = find_photo_faces(load_bundle("ember"), source.pixels, device)
-    pixels, told = restore_photo(source.pixels, faces, device)
-    return replace(source, pixels=pixels, notes=(*source.notes, *told))
-
-
-def _enlarged(source: Photo, settings: Settings, place: Place, stages: Stages) -> Photo:
-    """A photo smaller than its film, enlarged once by a network; others as they are."""
-    from .look.upscale import enlarge_photo
-
-    tall, wide = source.pixels.shape[:2]
-    frame = frame_size(settings.aspect, settings.height, (wide, tall))
-    start = time.perf_counter()
-    told = _refused if place.placement.strict else stages.note
-    pixels = enlarge_photo(source.pixels, frame, place.spot.device, on_note=told)
-    if pixels is source.pixels:
-        return source
-    stages.add("enlarge", time.perf_counter() - start)
-    note = f"the photo is smaller than the film: enlarged {len(pixels) / tall:.1f} times"
-    return replace(source, pixels=pixels, notes=(*source.notes, note))
-
-
-def _refused(why: str) -> None:
-    """What tools tell before they go on in another way: under `strict` they do not."""
-    raise EngineError(f"{why} (refused, as --strict asks)")
-
-
 def _drawn_take(
     family: Any,
     bundle: Bundle,
@@ -392,7 +356,7 @@ def _drawn_take(
         between=settings.interpolation == "auto",
         enlarge=settings.upscaling == "auto",
         device=device,
-        on_note=_refused if place.placement.strict else stages.note,
+        on_note=tools_tell(place, stages),
     )
     return latent_film(
         family, bundle, source, settings, place=place, stages=stages, ways=ways, regions=regions
