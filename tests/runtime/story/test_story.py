@@ -315,7 +315,9 @@ def test_what_cannot_be_is_said_at_once(
 
 
 CHILD = """
-import sys, reverie
+import signal, sys, reverie
+# Whoever runs the tests in the background has Ctrl-C ignored, and hands that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def told(stage, done, total):
     if stage == "shots" and done >= 70:
         print("in the second shot", flush=True)
