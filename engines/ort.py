@@ -7,12 +7,12 @@ import ctypes
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
+from .closing import Closing
 from .device import Device, import_onnxruntime
 from .engine import Array, Buffer, Launch, Port, Shape
 from .errors import EngineError
@@ -35,7 +35,7 @@ _MAPPED_FROM = 512 * 2**20
 """Bytes of weights from which on they stay mapped from their file, to be dropped under pressure."""
 
 
-class OrtEngine:
+class OrtEngine(Closing):
     """One ONNX graph in an ONNX Runtime session; see `engine.Engine` and `engine.Resident`.
 
     A device of kind "rtx" is a GPU through the TensorRT-RTX plug-in (see `ort_rtx`), which takes
@@ -154,17 +154,6 @@ class OrtEngine:
         if self._session is not None:
             self._session = None
             _give_back_heap()
-
-    def __enter__(self) -> OrtEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from weakref import finalize
 
 import numpy as np
 
+from .closing import Closing
 from .cuda import Cuda
 from .cuda_memory import Arena, CudaBuffer
 from .engine import Array, Buffer, Launch, Shape
@@ -23,7 +23,7 @@ BuildBeside = Callable[[Path, Mapping[str, Shape]], Path]
 """Small ONNX graph and the one shape of each input -> the file of its engine for this device."""
 
 
-class TrtEngine:
+class TrtEngine(Closing):
     """One engine file on one GPU; see `engine.Engine` and `engine.Resident`.
 
     path: an engine file that was verified. library: the module tensorrt_rtx or tensorrt. cuda: the
@@ -163,17 +163,6 @@ class TrtEngine:
             for graph in self._graphs:
                 last.callback(graph)
             last.callback(self._cuda.synchronize)  # nothing may be in flight on what goes
-
-    def __enter__(self) -> TrtEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _forget(self) -> None:
         """Let go of the library's objects: a context needs its engine, an engine its runtime."""

@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 from filelock import FileLock
 
+from ..engines.closing import Closing
 from ..engines.device import Device, choose_device
 from ..engines.engine import Array, Engine, Port
 from ..engines.errors import BundleError, SettingsError
@@ -187,7 +187,7 @@ class _Opener:
         return Watched(engine, self.tallies[name], places, lambda: self._closed.add(name))
 
 
-class Watched:
+class Watched(Closing):
     """An engine whose additional outputs go into a tally; see `engine.Engine`."""
 
     def __init__(
@@ -216,14 +216,3 @@ class Watched:
         """Close the network."""
         self._engine.close()
         self._closed()
-
-    def __enter__(self) -> Watched:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -12,12 +12,12 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engines.closing import Closing
 from ..engines.device import Device
 from ..engines.engine import Array, Engine
 from ..engines.errors import BundleError, OutputError
@@ -194,7 +194,7 @@ class _Recorder:
             self.inputs[name] = [*self.inputs[name][:1], kept]  # the first and the last
 
 
-class _Heard:
+class _Heard(Closing):
     """An engine that tells what goes in and comes out; see `engine.Engine`."""
 
     def __init__(
@@ -210,17 +210,6 @@ class _Heard:
 
     def close(self) -> None:
         self._engine.close()
-
-    def __enter__(self) -> _Heard:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _variants(

@@ -14,6 +14,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ..engines.closing import Closing
 from ..engines.device import Device
 from ..engines.engine import Engine
 from .alignment import (
@@ -50,7 +51,7 @@ _WELL = 0.95  # a cosine that needs no second look
 _IN_SIGHT, _WHOLE = 0.75, 0.95  # shares of a face in the frame
 
 
-class Identity:
+class Identity(Closing):
     """The faces of a photo, to be looked for in frames; a context manager that holds two networks.
 
     photo: uint8 RGB (H, W, 3). faces: those found on it, as `find_faces` gives them or carried to
@@ -85,12 +86,6 @@ class Identity:
             if known is not None:
                 self.known.append(known)
         self._places = [None] * len(self.known)
-
-    def __enter__(self) -> Identity:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the networks that were opened here; a second call does nothing."""

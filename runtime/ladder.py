@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 from ..engines.build import Refused
+from ..engines.closing import Closing
 from ..engines.device import Device
 from ..engines.engine import Array, Engine, Port
 from ..engines.errors import DeviceMemoryError, EngineError, MissingPackageError, OutputError
@@ -61,7 +61,7 @@ class Ways:
         return rung.way not in self._broken
 
 
-class Sturdy:
+class Sturdy(Closing):
     """An engine that steps down a ladder; see `engines.engine.Engine`.
 
     rungs: at least one, best first. open_rung: opens the component as a rung says. on_note: takes a
@@ -158,17 +158,6 @@ class Sturdy:
             with suppress(EngineError):
                 engine.close()
         return engine is not None
-
-    def __enter__(self) -> Sturdy:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self) -> Engine:
         while True:

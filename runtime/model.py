@@ -12,13 +12,13 @@ import operator
 from collections.abc import Iterator, Mapping
 from numbers import Real
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ..engines.closing import Closing
 from ..engines.device import Device
 from ..engines.errors import PhotoError, SettingsError
 from .bundle import Bundle, load_bundle
@@ -66,7 +66,7 @@ def load(
     return Model(bundle, family, device, placement)
 
 
-class Model:
+class Model(Closing):
     """A bundle with the family that runs it, on a device.
 
     What the plan of memory keeps open stays so from one film to the next, until `close` or the end
@@ -90,17 +90,6 @@ class Model:
     def close(self) -> None:
         """Free what is kept open; it opens again when frames are asked for."""
         self._place.close()
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def frames(
         self,

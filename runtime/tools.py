@@ -8,11 +8,11 @@ the processor where neither works.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..engines.closing import Closing
 from ..engines.device import Device, choose_device, cuda_starts
 from ..engines.engine import Array, Engine, Port, Shape
 from ..engines.errors import EngineError
@@ -27,7 +27,7 @@ Way: TypeAlias = Callable[[Mapping[str, Shape]], Engine]
 """Opens a network for inputs of some shapes."""
 
 
-class ToolEngine:
+class ToolEngine(Closing):
     """A tool's network, opened when it is first run; see `engines.engine.Engine`.
 
     ways: how to open it, best first; where one fails, in opening or in running, the next is taken
@@ -86,19 +86,8 @@ class ToolEngine:
         if engine is not None:
             engine.close()
 
-    def __enter__(self) -> ToolEngine:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class _Built:
+class _Built(Closing):
     """An engine of TensorRT with what it runs on, which is freed with it."""
 
     fixed = True
@@ -112,12 +101,6 @@ class _Built:
         """Free the engine and its device's memory."""
         self._engine.close()
         self._gpu.close()
-
-    def __enter__(self) -> _Built:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def open_tool(
