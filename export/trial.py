@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..engines.device import Device
 from ..engines.errors import SettingsError
 from ..runtime.bundle import Bundle
+from ..runtime.look.look import resolve
 from ..runtime.model import Model, open_photo
 from ..runtime.noise import Noise
 from ..runtime.photo import load_photo
@@ -80,11 +81,13 @@ class Trial:
                 noise=Noise(self.seed),
                 stages=Stages(on_progress),
             )
+        settings, understanding = Settings(seed=self.seed, **self.asked), Understanding()
         take = family.film(
             bundle,
             load_photo(self.photo),
-            Settings(seed=self.seed, **self.asked),
-            Understanding(),
+            settings,
+            understanding,
+            how=resolve(settings, understanding),
             device=device,
             stages=Stages(on_progress),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,18 @@ class Delivery:
             OutputError, SettingsError: as `formats.encoding_for`.
         """
         return encoding_for(path, self.codec, self.encoder, self.quality)
+
+
+def divided(
+    delivery: Delivery | None, options: Mapping[str, Any]
+) -> tuple[Delivery, dict[str, Any]]:
+    """Take the fields of Delivery out of options by name, and lay them over a delivery.
+
+    Returns what is asked of the way out, and the other options. Raises SettingsError as Delivery.
+    """
+    own = Delivery.__dataclass_fields__.keys() & options.keys()
+    others = {name: value for name, value in options.items() if name not in own}
+    return replace(delivery or Delivery(), **{name: options[name] for name in own}), others
 
 
 def check(

@@ -97,7 +97,6 @@ class Finishing:
             return None
         if regions is not None and not regions.faces:
             return None
-        # Points that were found on the photo do not lie on the frame: there they are looked for.
         faces = (
             None if regions is None or any(not f.points for f in regions.faces) else regions.faces
         )

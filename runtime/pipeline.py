@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ..engines.device import Device
 from ..engines.errors import BundleError, SettingsError
 from .bundle import Bundle, load_bundle
 from .clip import Clip
-from .delivery import Delivery, asked, check, deliver, hear
+from .delivery import Delivery, asked, check, deliver, divided, hear
 from .finishing import Finishing
 from .formats import suffix_for
 from .guard import Report
@@ -166,7 +166,9 @@ def stream(
         frame = None if plan is None else (plan.width, plan.height)
         placed = place.follow(plan, stages, film=frame)
         on = place.spot.device
-        take = family.film(placed.bundle, source, settings, understanding, device=on, stages=stages)
+        take = family.film(
+            placed.bundle, source, settings, understanding, how=look, device=on, stages=stages
+        )
         take = replace(take, memory=placed.memory)
     stack.callback(_close, take.frames)  # its networks stay open else until the film is forgotten
     count = settings.frames if take.frame_count is None else take.frame_count
@@ -230,10 +232,8 @@ def animate(
             can be known.
         SoundError: the music or the voice cannot be used; said before anything is rendered.
     """
-    named = {field.name for field in fields(Delivery)}
-    delivery = replace(delivery or Delivery(), **{k: options[k] for k in options.keys() & named})
-    others = {name: options[name] for name in options.keys() - named}
-    settings = _with_options(settings or Settings(), others, named)
+    delivery, others = divided(delivery, options)
+    settings = _with_options(settings or Settings(), others, Delivery.__dataclass_fields__)
     if settings.loop and delivery.quality is None:
         delivery = replace(delivery, quality="best")  # else the first picture is seen to differ
     if settings.label is not None:

@@ -21,6 +21,7 @@ from .settings import Settings, Understanding
 from .stages import Stages
 
 if TYPE_CHECKING:
+    from .look.look import Look
     from .planner import RenderPlan
     from .regions import Regions
 
@@ -60,10 +61,13 @@ class Family(Protocol):
         settings: Settings,
         understanding: Understanding,
         *,
+        how: Look,
         device: Device | str,
         stages: Stages,
     ) -> Take:
         """Prepare a film of a photo; the frames are drawn as they are asked for.
+
+        how: camera, light and mood, as `look.resolve` settled them.
 
         Raises:
             BundleError: a component is missing or broken.

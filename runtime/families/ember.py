@@ -24,7 +24,7 @@ from ..denoise import denoise
 from ..faces import Face, find_faces
 from ..frame import frame_photo
 from ..letterbox import shrunk
-from ..look.look import resolve
+from ..look.look import Look
 from ..motion import render
 from ..photo import Photo
 from ..regions import LOOK, Regions, carried, face_boxes, face_map, find_regions, keep_map
@@ -132,6 +132,7 @@ def film(
     settings: Settings,
     understanding: Understanding,
     *,
+    how: Look,
     device: Device | str,
     stages: Stages,
 ) -> Take:
@@ -165,7 +166,6 @@ def film(
         gain = 1.0 - maps.hold
         if shot.extended is not None:
             gain *= 1.0 - cv2.resize(shot.extended, gain.shape[::-1], interpolation=cv2.INTER_AREA)
-        how = resolve(settings, understanding)
         if motion.people:
             how = replace(how, layered=False)  # a cut-out holds still; hair is to move
         frames = render(

@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...engines.device import Device
 from ..bundle import load_bundle
 from ..clip import Clip
-from ..delivery import Delivery, check
+from ..delivery import Delivery, check, divided
 from ..formats import suffix_for
 from ..frame import frame_size
 from ..memory import peak_memory
@@ -110,14 +110,13 @@ def story(
         SoundError: the music or the voice cannot be used.
         SettingsError, BundleError, EngineError, OutputError: as `pipeline.animate`.
     """
-    named = {field.name for field in fields(Delivery)}
-    delivery = replace(delivery or Delivery(), **{k: asks[k] for k in asks.keys() & named})
+    delivery, asks = divided(delivery, asks)
     draft = draft_story(
         photos,
         plan,
         seconds=seconds,
         captions=captions,
-        asks={k: asks[k] for k in asks.keys() - named},
+        asks=asks,
         music=music or delivery.music,
         voice=voice or delivery.voice,
         font=font,
