@@ -7,13 +7,13 @@ mood can be had with another camera, or none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from .. import lexicon as lex
 from ..settings import CameraIntent, LightIntent, Understanding
-from .mood import MOODS, PAUSE, Irregularity
-from .pacing import Pacing, Score
+from .mood import MOODS, PAUSE, Irregularity, Recipe
+from .pacing import Pacing
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -24,31 +24,9 @@ NO_LIGHT = LightIntent("none")
 
 
 @dataclass(frozen=True)
-class Look:
+class Look(Recipe):
     """How a film looks, whatever moves in it."""
 
-    camera: CameraIntent = field(default_factory=CameraIntent)
-    """A move; of strength 0 where there is no camera."""
-    light: LightIntent = field(default_factory=LightIntent)
-    """Light, and film grain."""
-    score: Score = ()
-    """What the camera does, phrase by phrase; () is an even pace."""
-    aside: float = 0.0
-    """How far a push leans to a side, 1 as far as a pan."""
-    arrives: float = 5.0
-    """Seconds over which the light becomes what it is."""
-    wander: float = 1.0
-    """How uneven the light is, 1 the light's own."""
-    swell: float = 0.0
-    """How much stronger the light is at the peak."""
-    peak: float = 0.5
-    """Where feeling is highest, as a share of the film."""
-    blur: float = 0.0
-    """How soft the picture is there, 0 .. 1."""
-    slow: float = 0.0
-    """How much slower the world goes there, 0 .. 0.8."""
-    irregular: Irregularity = field(default_factory=Irregularity)
-    """How often the picture catches and the background slips."""
     layered: bool = False
     """Whether people may be drawn as a layer of their own, before what is behind them."""
     spares: bool = False
@@ -99,21 +77,8 @@ def resolve(
         told.append(f"mood: {name}: {mood.told}")
         if understanding.mood not in (None, name):
             told.append(f"the prompt's mood, {understanding.mood}, gave way")
-        look = Look(
-            camera=mood.camera,
-            light=mood.light,
-            score=mood.score,
-            aside=mood.aside,
-            arrives=mood.arrives,
-            wander=mood.wander,
-            swell=mood.swell,
-            peak=mood.peak,
-            blur=mood.blur,
-            slow=mood.slow,
-            irregular=mood.irregular,
-            layered=True,
-            spares=True,
-        )
+        recipe = {part.name: getattr(mood, part.name) for part in fields(Recipe)}
+        look = Look(**recipe, layered=True, spares=True)
     look = _as_worded(look, understanding, drawn)
     look, said = _as_set(look, settings)
     sideways = look.aside > 0.0 or look.camera.move not in (None, "push", "pull", "still")

@@ -28,17 +28,15 @@ class Irregularity:
 
 
 @dataclass(frozen=True)
-class Mood:
-    """One mood."""
+class Recipe:
+    """How a film is paced, lit and disturbed, whatever it shows."""
 
-    told: str
-    """What it does, for people."""
-    score: Score
-    """What the camera does, phrase by phrase."""
-    camera: CameraIntent
-    """The move the score is played on."""
-    light: LightIntent
-    """The light, and the grain that lies over it."""
+    camera: CameraIntent = field(default_factory=CameraIntent)
+    """The move that the score is played on; of strength 0 where there is no camera."""
+    light: LightIntent = field(default_factory=LightIntent)
+    """The light, and the film grain that lies over it."""
+    score: Score = ()
+    """What the camera does, phrase by phrase; () is an even pace."""
     aside: float = 0.0
     """How far the camera leans to a side as it goes, 1 as far as a pan's parallax."""
     arrives: float = 5.0
@@ -47,13 +45,22 @@ class Mood:
     """How uneven the light is, 1 the light's own."""
     swell: float = 0.0
     """How much stronger the light is at the peak, as a share."""
-    peak: float = 0.55
-    """Where feeling is highest."""
+    peak: float = 0.5
+    """Where feeling is highest, as a share of the film."""
     blur: float = 0.0
     """How soft the picture is at the peak, 0 .. 1; sharp again as the peak resolves."""
     slow: float = 0.0
-    """How much slower leaves, water and clouds go at the peak."""
+    """How much slower leaves, water and clouds go at the peak, 0 .. 0.8."""
     irregular: Irregularity = field(default_factory=Irregularity)
+    """How often the picture catches and the background slips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mood(Recipe):
+    """One mood."""
+
+    told: str
+    """What it does, for people."""
 
 
 MOODS: Mapping[str, Mood] = {
@@ -137,6 +144,7 @@ MOODS: Mapping[str, Mood] = {
         ),
         camera=CameraIntent("still"),
         light=LightIntent(None, strength=0.9),
+        peak=0.55,
         slow=0.35,
     ),
 }
