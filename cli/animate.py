@@ -29,7 +29,7 @@ from ..runtime.settings import (
 from .awaited import Awaited
 from .clip_report import report, weight
 from .delivering import add_delivery, delivery_of
-from .telling import range_text, tell
+from .telling import add_output, range_text, tell
 
 if TYPE_CHECKING:
     from ..runtime.pipeline import Rendered
@@ -135,9 +135,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     )
     add_delivery(parser)
     add("--force", action="store_true", help="overwrite the file when it exists")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def _add_look(parser: argparse.ArgumentParser) -> None:

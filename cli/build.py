@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..engines.architectures import ARCHITECTURES, PRECISIONS
 from ..engines.errors import EngineError
 from .animate import _number, _whole
+from .telling import add_output
 
 if TYPE_CHECKING:
     from ..runtime.making import Made
@@ -68,9 +69,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         action="store_true",
         help="let weights stay in the processor's memory and stream, where the GPU has too little",
     )
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

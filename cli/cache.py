@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import EngineError, SettingsError
 from ..engines.sizes import size_text
-from .telling import one_line, plain_text, table_console
+from .telling import add_output, one_line, plain_text, table_console
 
 if TYPE_CHECKING:
     from ..engines.cache import EngineCache, Entry
@@ -41,9 +41,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add("keys", metavar="KEY", nargs="*", help="which engines, as `list` names them; else all")
     add("--all", action="store_true", help="clear: every engine (so it is without KEY, too)")
     add("--older-than", metavar="AGE", help="clear: those not used for so long: 30d, 12h, 45m")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines.errors import ReverieError
-from .telling import plain_text, table_console
+from .telling import add_output, plain_text, table_console
 
 if TYPE_CHECKING:
     from ..runtime.guard import Report
@@ -42,9 +42,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         help="a change of light was asked for: judge colour drift and flicker by wider limits",
     )
     add("--strict", action="store_true", help="leave with exit code 1 when a verdict is bad")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print the figures that are not ok, and nothing else")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser, quiet="print the figures that are not ok, and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..engines.sizes import size_text
-from .telling import one_line, plain_text, table_console
+from .telling import add_output, one_line, plain_text, table_console
 
 
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
@@ -25,8 +25,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    add_output(parser, quiet=None)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from ..engines.errors import MissingPackageError, ReverieError, SettingsError
 from ..runtime.memory import peak_memory
 from . import quantize
 from .progress import OnProgress, live_line
+from .telling import add_output
 
 if TYPE_CHECKING:
     from ..export.source import Source
@@ -90,9 +91,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         metavar="PRECISION",
         help="add variants in this precision, as `reverie quantize` does (several times)",
     )
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

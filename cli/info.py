@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .telling import plain_text, table_console
+from .telling import add_output, plain_text, table_console
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
@@ -29,8 +29,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="an embedded model's name, or the folder of a bundle")
     add("--verify", action="store_true", help="check every file against its sha256")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser, quiet=None)
 
 
 def run(arguments: argparse.Namespace) -> None:

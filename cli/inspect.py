@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engines.errors import PhotoError, ReverieError
-from .telling import plain_text, table_console
+from .telling import add_output, plain_text, table_console
 
 _NOTES = """\
 The credentials are "valid" (signed, and nothing was changed since), "broken", or there are "none".
@@ -35,9 +35,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add("--photo", metavar="PHOTO", help="say whether this very file is what it was made from")
     add("--trust", metavar="PEM", help="certificates of authorities whose signatures are known")
     add("--strict", action="store_true", help="leave with exit code 1 unless the credentials hold")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print one line: valid, broken or none")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser, quiet="print one line: valid, broken or none")
 
 
 def run(arguments: argparse.Namespace) -> None:

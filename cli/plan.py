@@ -20,7 +20,7 @@ from ..runtime.settings import (
     STEPS_RANGE,
     Settings,
 )
-from .telling import plain_text, range_text, table_console
+from .telling import add_output, plain_text, range_text, table_console
 
 if TYPE_CHECKING:
     from ..engines.machine import Machine
@@ -80,8 +80,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add("--loop", action="store_true", help="let the end lead into the beginning")
     add("--steps", type=int, help=f"denoising steps, {range_text(STEPS_RANGE)}")
     add("--guidance", type=float, help=f"guidance, {range_text(GUIDANCE_RANGE)}")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser, quiet=None)
 
 
 def run(arguments: argparse.Namespace) -> None:

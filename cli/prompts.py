@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engines.errors import SettingsError
+from .telling import add_output
 
 
 def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
@@ -27,9 +28,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add("bundle", metavar="BUNDLE", help="the folder of a bundle")
     add("action", metavar="add|list|remove", choices=("add", "list", "remove"), help="what to do")
     add("texts", metavar="TEXT", nargs="*", help='prompts: "soft golden hour, a light breeze"')
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

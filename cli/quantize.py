@@ -15,6 +15,7 @@ from ..engines.architectures import PRECISIONS
 from ..engines.errors import MissingPackageError, OutputError, SettingsError
 from ..runtime.memory import peak_memory
 from .info import file_size
+from .telling import add_output
 
 if TYPE_CHECKING:
     from ..runtime.bundle import Bundle
@@ -75,9 +76,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         help="render photos in both precisions and tell how far layers, latents and frames differ",
     )
     add("--out", metavar="FOLDER", help="copy the bundle there first, and leave BUNDLE as it is")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

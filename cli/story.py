@@ -24,7 +24,7 @@ from ..runtime.settings import (
 from .clip_report import weight
 from .delivering import add_delivery, delivery_of
 from .story_report import in_words, plan_facts, report
-from .telling import range_text, tell
+from .telling import add_output, range_text, tell
 
 if TYPE_CHECKING:
     from ..runtime.story.plan import StoryPlan
@@ -109,9 +109,7 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
     add_delivery(parser)
     add("--out", metavar="FILE", help="the film (default story.mp4, in the current folder)")
     add("--force", action="store_true", help="overwrite files that exist")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    add("--debug", action="store_true", help="show where an error came from")
+    add_output(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,17 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PLAIN_WIDTH = 120  # of a table that goes into a file or a pipe
+
+
+def add_output(
+    parser: argparse.ArgumentParser, *, quiet: str | None = "print nothing but errors"
+) -> None:
+    """Add what every command has: --json and --debug, and --quiet with what it leaves to print."""
+    add = parser.add_argument
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    if quiet is not None:
+        add("--quiet", action="store_true", help=quiet)
+    add("--debug", action="store_true", help="show where an error came from")
 
 
 def one_line(text: str) -> str:

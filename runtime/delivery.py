@@ -22,6 +22,8 @@ from .clip import Written, check_output, write_clip
 from .formats import AUTO, Encoding, encoding_for
 from .letters.label import with_label
 from .posters import Posters, check_still
+from .settings import SECONDS_RANGE
+from .sound.sound import DUCK, DUCK_RANGE, LUFS, LUFS_RANGE, open_sound
 from .stages import Stages
 
 if TYPE_CHECKING:
@@ -51,9 +53,9 @@ class Delivery:
     """A file with speech; the music steps back under it."""
     voice_after: float = 0.0
     """Seconds before the voice begins."""
-    duck: float = 12.0
+    duck: float = DUCK
     """dB by which the music steps back, 0 to 40."""
-    lufs: float = -16.0
+    lufs: float = LUFS
     """Loudness of the whole, integrated (EBU R128), -40 to -8."""
     poster: Path | str | None = None
     """Where the film's best still goes, .jpg or .png."""
@@ -74,7 +76,8 @@ class Delivery:
             )
         from .model import number
 
-        for name, low, high in (("lufs", -40, -8), ("duck", 0, 40), ("voice_after", 0, 600)):
+        ranges = {"lufs": LUFS_RANGE, "duck": DUCK_RANGE, "voice_after": (0, SECONDS_RANGE[1])}
+        for name, (low, high) in ranges.items():
             object.__setattr__(self, name, number(name, getattr(self, name), low, high))
 
     def encoding(self, path: Path | str) -> Encoding:
@@ -160,8 +163,6 @@ def hear(delivery: Delivery, seconds: float, stages: Stages) -> Sound | None:
     """
     if delivery.music is None and delivery.voice is None:
         return None
-    from .sound.sound import open_sound
-
     with stages.stage("sound"):
         sound = open_sound(
             delivery.music,

@@ -26,6 +26,7 @@ back peaks up to 1.1 dB higher than it was given: so the file, too, stays under 
 """
 DUCK = 12.0
 """dB by which music is lowered under speech."""
+LUFS_RANGE, DUCK_RANGE = (-40, -8), (0, 40)
 
 _MOST_GAIN = 30.0  # dB; more would raise hiss to music
 _MOST_LIMITING = 20.0  # dB the limiter may take off the highest peak
@@ -176,10 +177,12 @@ def _levelled(mix: Mix, seconds: float, lufs: float) -> Sound:
 def _check(seconds: float, lufs: float, duck_db: float, lead_in: float) -> None:
     if not (math.isfinite(seconds) and seconds > 0):
         raise SettingsError(f"sound of {seconds} seconds cannot be made: give more than 0")
-    if not -40 <= lufs <= -8:
-        raise SettingsError(f"a loudness of {lufs} LUFS is not to be had: give -40 to -8")
-    if not 0 <= duck_db <= 40:
-        raise SettingsError(f"music cannot be lowered by {duck_db} dB: give 0 to 40")
+    least, most = LUFS_RANGE
+    if not least <= lufs <= most:
+        raise SettingsError(f"a loudness of {lufs} LUFS is not to be had: give {least} to {most}")
+    least, most = DUCK_RANGE
+    if not least <= duck_db <= most:
+        raise SettingsError(f"music cannot be lowered by {duck_db} dB: give {least} to {most}")
     if not 0 <= lead_in < seconds:
         raise SettingsError(
             f"a voice cannot begin {lead_in} s into a film of {seconds:g} s: give 0 to its length"
