@@ -81,6 +81,7 @@ class Drift:
         drifting = _length(self._velocity) * self._reach() > UNSEEN
         self.active = bool(drifting.any())
         self._drifting = (drifting & ~self._once).astype(np.uint8)
+        self._straight = self._once.astype(np.uint8) if self._once.any() else None
         self.twice = bool(self._drifting.any())
         if not self.twice:
             return
@@ -165,11 +166,12 @@ class Drift:
         elapsed = time if self._loop else gone
         turn = np.float32(elapsed) / self._period + self._uneven * np.float32(begun)
         first, second = turn - np.round(turn), turn - np.round(turn - 0.5) - np.float32(0.5)
-        shift, later = (self._velocity * (a * self._period)[..., None] for a in (first, second))
+        gone_by = (np.asarray(a * self._period, np.float32) for a in (first, second))
+        shift, later = (self._velocity * _many(periods, 2) for periods in gone_by)
         weight = np.sin(np.float32(math.pi) * first) ** 2
-        if self._once.any():
-            shift = np.where(self._once[..., None], self._velocity * np.float32(gone), shift)
-            weight = np.where(self._once, np.float32(0.0), weight)
+        if self._straight is not None:
+            cv2.copyTo(self._velocity * np.float32(gone), self._straight, shift)
+            weight *= 1 - self._straight
         return Moment((shift, later), weight)
 
     def blend(
@@ -179,21 +181,20 @@ class Drift:
         moment: Moment,
         seen: tuple[Floats, Floats],
         places: tuple[Floats, Floats],
+        back: Floats,
     ) -> None:
         """Lay the second copy over the frame drawn from the first, in place, where it drifts.
 
         seen: where a grid half the frame's size looks, in cells of the drift's grid; places: the
-        same with the swing, in pixels of the picture. Worked in strips, so that only what drifts
-        is touched.
+        same with the swing, in pixels of the picture; back (h, w, 2): how far back the first copy
+        looks from there. Worked in strips, so that only what drifts is touched.
         """
-        rows = seen[0].shape[0]
-        for top in range(0, rows, STRIP):
-            strip = slice(top, min(top + STRIP, rows))
-            moving = cv2.remap(self._drifting, seen[0][strip], seen[1][strip], cv2.INTER_LINEAR)
-            box = _bounds(moving > 0)
-            if box is not None:
-                at = (top + box[0], top + box[1], box[2], box[3])
-                self._blend_box(frame, warp, moment, seen, places, at)
+        moving = cv2.remap(self._drifting, *seen, cv2.INTER_LINEAR)
+        for top in range(0, len(moving), STRIP):
+            x, y, wide, tall = cv2.boundingRect(moving[top : top + STRIP])
+            if wide:
+                at = (top + y, top + y + tall, x, x + wide)
+                self._blend_box(frame, warp, moment, seen, places, back, at)
 
     def _blend_box(
         self,
@@ -202,6 +203,7 @@ class Drift:
         moment: Moment,
         seen: tuple[Floats, Floats],
         places: tuple[Floats, Floats],
+        back: Floats,
         box: tuple[int, int, int, int],
     ) -> None:
         y0, y1, x0, x1 = box
@@ -237,20 +239,28 @@ class Drift:
 
         here = (places[0][cut], places[1][cut])
         weight = look(moment.weight)
-        ways = [(here[0] - b[..., 0], here[1] - b[..., 1]) for b in map(look, moment.shifts)]
+        ways = [
+            (here[0] - b[..., 0], here[1] - b[..., 1]) for b in (back[cut], look(moment.shifts[1]))
+        ]
         second = warp.warp(widen(ways[1][0]), widen(ways[1][1]))
 
-        lost = weight * weight + (1.0 - weight) ** 2
-        gain = 1.0 / np.sqrt(lost + 2.0 * look(self._likeness) * weight * (1.0 - weight))
-        mean = cv2.blendLinear(ground(*ways[0]), ground(*ways[1]), 1.0 - weight, weight)
-        stays = look(self._mirror)[..., None]
+        other = 1.0 - weight
+        lost = weight * weight + other**2
+        gain = 1.0 / np.sqrt(lost + 2.0 * look(self._likeness) * weight * other)
+        mean = cv2.blendLinear(ground(*ways[0]), ground(*ways[1]), other, weight)
+        stays = look(self._mirror)
         # (mixed - mean) * gain + ground, and the ground of water is the one that stays.
-        level = mean * (1.0 - gain[..., None]) + stays * (ground(*here) - mean)
+        level = mean * _many(1.0 - gain, 3) + _many(stays, 3) * (ground(*here) - mean)
         mixed = cv2.blendLinear(
-            np.ascontiguousarray(frame[full]), second, widen(1.0 - weight), widen(weight)
+            np.ascontiguousarray(frame[full]), second, widen(other), widen(weight)
         )
-        mixed = cv2.multiply(mixed, widen(cv2.merge([gain] * 3)), dtype=cv2.CV_32F)
+        mixed = cv2.multiply(mixed, _many(widen(gain), 3), dtype=cv2.CV_32F)
         frame[full] = cv2.add(mixed, widen(level), dtype=cv2.CV_8U)
+
+
+def _many(map_: Floats, channels: int) -> Floats:
+    """A map (h, w) in several channels, which multiply others far faster than one spread over."""
+    return np.asarray(cv2.merge([map_] * channels), np.float32)
 
 
 def _length(field: Floats) -> Floats:
@@ -262,10 +272,3 @@ def _blur(map_: Floats, across: float, along: float) -> Floats:
     tall = 0 if wide == 0 else 2 * math.ceil(3.0 * along) + 1
     blurred = cv2.GaussianBlur(map_, (wide, tall), max(across, 0.1), sigmaY=along)
     return np.asarray(blurred, np.float32)
-
-
-def _bounds(mask: Mask) -> tuple[int, int, int, int] | None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if rows.size == 0:
-        return None
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1

@@ -7,7 +7,7 @@ Dynamics" (2023). Sums run on the spectrum's own small grid; its edges come from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from .drift import Drift
 from .look.camera import Camera, headroom
-from .look.finish import finish
+from .look.finish import Finish
 from .look.irregular import Unrest
 from .look.layers import Layers
 from .look.lens import Lens, calm_depth
 from .look.look import Look
 from .settings import CLASSES, CameraIntent, LightIntent
+from .side_by_side import side_by_side
 from .sway import Sway
 from .upsample import Floats, extend, follow_edges, resize
 from .warp import Refined, choose_warp
@@ -101,26 +102,7 @@ def render(
         people=people,
         near=depth,
     )
-    frames = _draw(
-        picture,
-        spectrum,
-        gain,
-        path,
-        count=count,
-        fps=fps,
-        seconds=seconds,
-        loop=loop,
-        seed=seed,
-        depth=depth,
-        people=people,
-        water=_class(classes, "water"),
-        device=device,
-        pacing=pacing,
-        unrest=unrest,
-        layers=layers,
-    )
-    return finish(
-        frames,
+    finish = Finish(
         look,
         camera=path,
         pacing=pacing,
@@ -135,78 +117,128 @@ def render(
         people=people,
     )
 
+    def begin() -> _Drawing:
+        return _Drawing(
+            picture,
+            spectrum,
+            gain,
+            path,
+            fps=fps,
+            seconds=seconds,
+            loop=loop,
+            seed=seed,
+            depth=depth,
+            people=people,
+            water=_class(classes, "water"),
+            device=device,
+            pacing=pacing,
+            unrest=unrest,
+            layers=layers,
+        )
 
-def _draw(
-    picture: Bytes,
-    spectrum: Spectrum,
-    gain: Floats,
-    camera: Camera,
-    *,
-    count: int,
-    fps: float,
-    seconds: float,
-    loop: bool,
-    seed: int,
-    depth: Floats | None,
-    people: Floats | None,
-    water: Floats | None,
-    device: Device | str,
-    pacing: Pacing,
-    unrest: Unrest,
-    layers: Layers | None,
+    return _film(picture, begin, finish, count)
+
+
+def _film(
+    picture: Bytes, begin: Callable[[], _Drawing], finish: Finish, count: int
 ) -> Iterator[Bytes]:
-    yield picture.copy()
+    """The frames in their order, each drawn and finished by itself."""
+    yield finish.lay(picture.copy(), 0)
     if count == 1:
         return
-    tall, wide = picture.shape[:2]
-    half = tall // 2, wide // 2
-    quarter = (tall + 3) // 4, (wide + 3) // 4
-    sway = Sway(spectrum, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
-    drift = _drift(spectrum, gain, water, picture, quarter, seconds=seconds, loop=loop, seed=seed)
-    calm = calm_depth(depth, people, quarter) if depth is not None and layers is None else None
-    if layers is not None:
-        calm = layers.behind
-    lens = Lens(calm, quarter, (tall, wide))
-    own_x, own_y = _grid(half, (tall, wide))
-    full = (tall, wide)
-    full_x, full_y = _grid(full, full)
-    cells = spectrum.coefficients.shape[2:]
-    person = Refined(picture) if layers is not None else None
-    behind = picture if layers is None else layers.plate
-    with closing(choose_warp(behind, device)) as warp:
-        for index in range(1, count):
-            time = index / fps
-            view = camera.view(time)
-            across, along = (resize(o, half) for o in lens.offsets(view))
-            jolt = unrest.offsets(time)
-            if jolt is not None:
-                across, along = across + resize(jolt[0], half), along + resize(jolt[1], half)
-            time = pacing.world(time)
-            at_x, at_y = own_x + across, own_y + along  # where the frame looks, in picture pixels
-            if not sway.still:
-                seen = _cells(at_x, at_y, full, half)
-                seen_gain = cv2.remap(sway.gain, *seen, cv2.INTER_LINEAR)
-                low = _cells(at_x, at_y, full, (cells[0], cells[1]))
-                swing = cv2.remap(
-                    sway.at(time), *low, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-                )
-                across -= swing[..., 0] * seen_gain
-                along -= swing[..., 1] * seen_gain
-            if drift.active:
-                moment = drift.at(time)
-                places = own_x + across, own_y + along
-                seen = _cells(at_x, at_y, full, drift.grid)
-                back = cv2.remap(
-                    moment.shifts[0], *seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-                )
-                across -= back[..., 0]
-                along -= back[..., 1]
-            frame = warp.warp(full_x + resize(across, full), full_y + resize(along, full))
-            if drift.twice:
-                drift.blend(frame, warp, moment, seen, places)
-            if layers is not None and person is not None:
-                layers.lay(frame, view, person)
-            yield frame
+    with closing(begin()) as drawing:
+        yield from side_by_side(
+            lambda index: finish.lay(drawing.frame(index), index), range(1, count)
+        )
+
+
+class _Drawing:
+    """What every frame of a film needs, made once; frames are drawn in any order by any thread."""
+
+    def __init__(
+        self,
+        picture: Bytes,
+        spectrum: Spectrum,
+        gain: Floats,
+        camera: Camera,
+        *,
+        fps: float,
+        seconds: float,
+        loop: bool,
+        seed: int,
+        depth: Floats | None,
+        people: Floats | None,
+        water: Floats | None,
+        device: Device | str,
+        pacing: Pacing,
+        unrest: Unrest,
+        layers: Layers | None,
+    ) -> None:
+        tall, wide = self._full = picture.shape[0], picture.shape[1]
+        self._half = half = tall // 2, wide // 2
+        quarter = (tall + 3) // 4, (wide + 3) // 4
+        self._camera, self._fps, self._pacing, self._unrest = camera, fps, pacing, unrest
+        self._sway = Sway(spectrum, gain, picture, half, seconds=seconds, loop=loop, seed=seed)
+        self._drift = _drift(
+            spectrum, gain, water, picture, quarter, seconds=seconds, loop=loop, seed=seed
+        )
+        calm = calm_depth(depth, people, quarter) if depth is not None and layers is None else None
+        if layers is not None:
+            calm = layers.behind
+        self._lens = Lens(calm, quarter, (tall, wide))
+        self._own = _grid(half, self._full)
+        self._every = _grid(self._full, self._full)
+        self._cells = spectrum.coefficients.shape[2], spectrum.coefficients.shape[3]
+        self._layers = layers
+        self._person = Refined(picture) if layers is not None else None
+        self._warp = choose_warp(picture if layers is None else layers.plate, device)
+
+    def frame(self, index: int) -> Bytes:
+        """Draw frame number `index`, 1 or more, (H, W, 3) uint8."""
+        time = index / self._fps
+        view = self._camera.view(time)
+        full, half, sway, drift = self._full, self._half, self._sway, self._drift
+        own_x, own_y = self._own
+        full_x, full_y = self._every
+        across, along = (resize(o, half) for o in self._lens.offsets(view))
+        jolt = self._unrest.offsets(time)
+        if jolt is not None:
+            across, along = across + resize(jolt[0], half), along + resize(jolt[1], half)
+        time = self._pacing.world(time)
+        at_x, at_y = own_x + across, own_y + along  # where the frame looks, in picture pixels
+        if not sway.still:
+            seen = _cells(at_x, at_y, full, half)
+            seen_gain = cv2.remap(sway.gain, *seen, cv2.INTER_LINEAR)
+            low = _cells(at_x, at_y, full, self._cells)
+            swing = cv2.remap(
+                sway.at(time), *low, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            across -= swing[..., 0] * seen_gain
+            along -= swing[..., 1] * seen_gain
+        if drift.active:
+            moment = drift.at(time)
+            places = own_x + across, own_y + along
+            seen = _cells(at_x, at_y, full, drift.grid)
+            shift = moment.shifts[0]
+            back = np.asarray(
+                cv2.remap(shift, *seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+                np.float32,
+            )
+            across -= back[..., 0]
+            along -= back[..., 1]
+        map_x, map_y = resize(across, full), resize(along, full)
+        map_x += full_x
+        map_y += full_y
+        frame = self._warp.warp(map_x, map_y)
+        if drift.twice:
+            drift.blend(frame, self._warp, moment, seen, places, back)
+        if self._layers is not None and self._person is not None:
+            self._layers.lay(frame, view, self._person)
+        return frame
+
+    def close(self) -> None:
+        """Free what drawing holds."""
+        self._warp.close()
 
 
 def _drift(

@@ -389,9 +389,9 @@ def _claims(photo: PhotoSource, film: Film, settings: Settings, delivery: Delive
 
 
 def _timed(frames: Frames, stages: Stages, count: int, place: Place, stack: ExitStack) -> Frames:
-    """Pass exactly `count` frames on, counting the time it takes to draw them, and clear up.
+    """Pass exactly `count` frames on, counting the time they are waited for, and clear up.
 
-    What other stages count meanwhile is theirs.
+    What other stages count meanwhile is theirs; drawing goes on while they work.
     """
     try:
         for _ in range(count):

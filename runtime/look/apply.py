@@ -22,7 +22,7 @@ from ..steer import focus as focus_of
 from ..steer import scene_depth
 from ..upsample import resize
 from .camera import Camera, headroom
-from .finish import finish
+from .finish import Finish
 from .irregular import Unrest
 from .lens import Lens, calm_depth
 from .look import Look
@@ -169,8 +169,7 @@ def _laid(
     whole: Iterator[Bytes] = chain((first,), frames)
     if look.moves or unrest.active:
         whole = _through(whole, camera, lens, unrest, depth is None, fps)
-    yield from finish(
-        whole,
+    finish = Finish(
         look,
         camera=camera,
         pacing=pacing,
@@ -183,6 +182,8 @@ def _laid(
         faces=scene.faces,
         people=scene.people,
     )
+    for index, frame in enumerate(whole):
+        yield finish.lay(frame, index)
 
 
 def _through(

@@ -6,7 +6,6 @@ blurred from what is behind alone, so that no rim of the person bleeds into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
@@ -89,12 +88,6 @@ class Softness:
         mask = cv2.resize(open_ * share, (across, high), interpolation=cv2.INTER_LINEAR)
         mixed = cv2.blendLinear(np.asarray(frame, np.float32), full, 1.0 - mask, mask)
         return np.asarray(cv2.add(mixed, self._dither, dtype=cv2.CV_8U), np.uint8)
-
-
-def soften(frames: Iterator[Bytes], softness: Softness, *, fps: float) -> Iterator[Bytes]:
-    """Frames in, frames out, each as soft as its moment."""
-    for index, frame in enumerate(frames):
-        yield softness.lay(frame, index / fps)
 
 
 def _kept(faces: Floats | None, people: Floats | None, size: tuple[int, int]) -> Floats:

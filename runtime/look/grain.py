@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import cv2
@@ -18,6 +17,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 DEPTH = 3.0  # levels of standard deviation at strength 1, in the midtones
 SPARED = 0.7  # how much less of it there is on a face that is to be spared
 MARGIN = 64  # how far the sheet of grain is shifted about
+STRIP = 80  # rows that are worked at a time, so that their floats stay in the processor's memory
 
 
 class Grain:
@@ -51,18 +51,16 @@ class Grain:
         amount = self._strength * glide(time / 2.0, 0.5, 0.5)
         if amount <= 0.0:
             return frame
+        luma = np.arange(256, dtype=np.float32) / np.float32(255.0)
+        # Film shows its grain in the midtones; black and white stay clean.
+        much = np.float32(amount) * (np.float32(0.35) + 2.6 * luma * (1.0 - luma))
         rng = np.random.default_rng([self._seed, 13, index])
         y, x = (int(v) for v in rng.integers(0, MARGIN, 2))
         part = self._sheet[y : y + self._size[0], x : x + self._size[1]]
-        luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255.0)
-        if self._clear is not None:
-            part = part * self._clear
-        # Film shows its grain in the midtones; black and white stay clean.
-        noise = part * (np.float32(amount) * (np.float32(0.35) + 2.6 * luma * (1.0 - luma)))
-        return np.asarray(cv2.add(frame, cv2.merge([noise] * 3), dtype=cv2.CV_8U), np.uint8)
-
-
-def add_grain(frames: Iterator[Bytes], grain: Grain, *, fps: float) -> Iterator[Bytes]:
-    """Frames in, frames out, with grain."""
-    for index, frame in enumerate(frames):
-        yield grain.lay(frame, index, index / fps)
+        grainy = np.empty(frame.shape, np.uint8)
+        for top in range(0, len(frame), STRIP):
+            rows = slice(top, top + STRIP)
+            noise = part[rows] if self._clear is None else part[rows] * self._clear[rows]
+            noise = noise * cv2.LUT(cv2.cvtColor(frame[rows], cv2.COLOR_RGB2GRAY), much)
+            cv2.add(frame[rows], cv2.merge([noise] * 3), dst=grainy[rows], dtype=cv2.CV_8U)
+        return grainy

@@ -7,7 +7,7 @@ floats and rounded once through a fixed fine dither, so that a sky shows no band
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float32]
 Bytes: TypeAlias = NDArray[np.uint8]
 
+STRIP = 80  # rows that are lit at a time, so that their floats stay in the processor's memory
 GRID = 24  # cells along the shorter side of the field of light
 
 
@@ -179,22 +180,21 @@ class Light:
         """The frame (h, w, 3) uint8 in the light at `time`; at 0 the frame itself."""
         if time <= 0.0 or self._strength <= 0.0:
             return frame
-        toned = cv2.LUT(frame, self.tones(time)[None])
+        tones = self.tones(time)[None]
         grey = self._shine.grey * self._much(time) * self._begun(time, self._arrives)
-        if grey > 0.0:
-            keep = np.eye(3) * (1.0 - grey) + grey * np.array([[0.299, 0.587, 0.114]] * 3)
-            toned = cv2.transform(toned, keep)
+        keep = np.eye(3) * (1.0 - grey) + grey * np.array([[0.299, 0.587, 0.114]] * 3)
         wide = cv2.resize(
             self.field(time), (self._size[1], self._size[0]), interpolation=cv2.INTER_LINEAR
         )
-        cv2.multiply(toned, wide, dst=toned)
-        return np.asarray(cv2.add(toned, self._dither, dtype=cv2.CV_8U), np.uint8)
-
-
-def relight(frames: Iterator[Bytes], light: Light, *, fps: float) -> Iterator[Bytes]:
-    """Frames in, frames out, each in the light of its moment."""
-    for index, frame in enumerate(frames):
-        yield light.shine(frame, index / fps)
+        lit = np.empty(frame.shape, np.uint8)
+        for top in range(0, len(frame), STRIP):
+            rows = slice(top, top + STRIP)
+            toned = cv2.LUT(frame[rows], tones)
+            if grey > 0.0:
+                toned = cv2.transform(toned, keep)
+            cv2.multiply(toned, wide[rows], dst=toned)
+            cv2.add(toned, self._dither[rows], dst=lit[rows], dtype=cv2.CV_8U)
+        return lit
 
 
 class _Waves:
@@ -255,6 +255,9 @@ def _beam(shine: Shine, grid: tuple[int, int], focus: tuple[float, float], sun: 
 def dither(size: tuple[int, int]) -> Floats:
     """Fixed fine noise within half a level, after Jimenez's interleaved gradient noise (2014)."""
     height, width = size
-    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    noise = (52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1.0)) % 1.0
-    return np.repeat((0.98 * (noise - 0.5)).astype(np.float32)[..., None], 3, -1)
+    x, y = np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64)[:, None]
+    noise = 0.06711056 * x + 0.00583715 * y
+    noise -= np.floor(noise)  # as % 1.0, which takes five times as long
+    noise *= 52.9829189
+    noise -= np.floor(noise)
+    return np.asarray(cv2.merge([(0.98 * (noise - 0.5)).astype(np.float32)] * 3), np.float32)

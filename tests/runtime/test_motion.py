@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from reverie.runtime import motion
+from reverie.runtime import motion, side_by_side
 from reverie.runtime.look.look import Look
 from reverie.runtime.motion import render
 from reverie.runtime.settings import CLASSES, CameraIntent, LightIntent
@@ -198,6 +198,21 @@ def test_drawing_ends_with_the_film(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_does_not_grow_with_the_film() -> None:
     frames = render(texture(), spectrum(drift=0.02), everywhere(), seconds=600, fps=24, depth=None)
     assert growth(frames) < 100_000
+
+
+@pytest.mark.parametrize("options", [{}, {"light": LightIntent("golden", grain=1.0)}])
+def test_frames_drawn_side_by_side_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    moving = {"spectrum": spectrum(drift=0.02), "classes": classes("water"), **options}
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        together = film(1.0, 24, **moving)
+        monkeypatch.setattr(side_by_side, "MOST", 1)
+        assert np.array_equal(film(1.0, 24, **moving), together)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_odd_sizes_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from reverie.runtime.look.blur import Softness, soften
+from reverie.runtime.look.blur import Softness
 from reverie.runtime.look.camera import Camera
 from reverie.runtime.look.pacing import Pacing
 from reverie.runtime.settings import CameraIntent
@@ -36,7 +36,7 @@ def sharpness(pixels: np.ndarray) -> float:
 
 def test_it_comes_and_goes() -> None:
     soft = softness()
-    frames = list(soften((frame() for _ in range(10)), soft, fps=1))
+    frames = [soft.lay(frame(), float(time)) for time in range(10)]
     sharp = [sharpness(f[:40, :40]) for f in frames]
     assert np.array_equal(frames[0], frame())
     assert np.array_equal(frames[9], frame())

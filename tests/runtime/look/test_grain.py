@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from reverie.runtime.look.grain import Grain, add_grain
+from reverie.runtime.look.grain import Grain
 
 SIZE = (60, 80)
 
@@ -13,7 +13,8 @@ def grey(level: int = 120) -> np.ndarray:
 
 
 def test_the_first_frame_is_clean_and_grain_comes_in() -> None:
-    frames = list(add_grain(iter([grey()] * 72), Grain(SIZE, 1.0), fps=24))
+    grain = Grain(SIZE, 1.0)
+    frames = [grain.lay(grey(), index, index / 24) for index in range(72)]
     assert np.array_equal(frames[0], grey())
     spread = [f.astype(float).std() for f in frames]
     assert spread[12] < spread[60]

@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from reverie.runtime.look.light import SHINES, Light, relight, sunny_side
+from reverie.runtime.look.light import SHINES, Light, sunny_side
 from reverie.runtime.look.pacing import Pacing
 from reverie.runtime.settings import LightIntent, LightKind
 
@@ -134,14 +134,6 @@ def test_a_short_loop_does_not_flash(kind: str | None, picture: np.ndarray) -> N
     usual = quickest(5.0)
     for seconds in (0.5, 1.0, 2.0):
         assert quickest(seconds) <= 1.25 * usual + 0.5
-
-
-def test_frames_in_frames_out(picture: np.ndarray) -> None:
-    frames = list(relight(iter([picture] * 5), light("golden"), fps=1))
-    assert len(frames) == 5
-    assert np.array_equal(frames[0], picture)
-    assert all(f.shape == picture.shape and f.dtype == np.uint8 for f in frames)
-    assert not np.array_equal(frames[4], picture)
 
 
 def test_sunny_side() -> None:
