@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -45,7 +46,7 @@ _TYPES = {
 class Streamed(store.InBlocks):
     """A weight whose values are still in the checkpoint."""
 
-    __slots__ = ("perm", "stream", "weight")
+    __slots__ = ("perm", "stream", "taps", "weight")
 
     def __init__(
         self,
@@ -54,9 +55,11 @@ class Streamed(store.InBlocks):
         dtype: ir.DataType,
         shape: tuple[int, ...],
         perm: tuple[int, ...] | None = None,
+        taps: tuple[int, int] | None = None,
     ) -> None:
+        """perm: the order of its axes. taps: those of axis 2 that are added up, first and end."""
         super().__init__(weight, dtype, shape)
-        self.stream, self.weight, self.perm = stream, weight, perm
+        self.stream, self.weight, self.perm, self.taps = stream, weight, perm, taps
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Yield the values in order, flat, at most `BLOCK` at once."""
@@ -67,6 +70,11 @@ class Streamed(store.InBlocks):
         sizes = self.shape.numpy()
         shape = tuple(sizes[axis] for axis in perm)
         return Streamed(self.stream, self.weight, self.dtype, shape, perm)
+
+    def added_up(self, first: int, end: int) -> Streamed:
+        """Return the same weight with some of its axis 2 added up, one left."""
+        shape = (*self.shape.numpy()[:2], 1, *self.shape.numpy()[3:])
+        return Streamed(self.stream, self.weight, self.dtype, shape, taps=(first, end))
 
 
 class Stream:
@@ -98,6 +106,15 @@ class Stream:
         values = self.weights.read(tensor.weight)
         delta = self.loras.delta(tensor.weight, values.shape) if self.loras else None
         wanted = tensor.dtype.numpy()
+        if tensor.taps is not None:
+            taps, rows = slice(*tensor.taps), max(1, BLOCK // max(1, values[:1].size))
+            for top in range(0, len(values), rows):
+                some = np.asarray(values[top : top + rows, :, taps], np.float32)
+                if delta is not None:
+                    some = some + delta[top : top + rows, :, taps]
+                yield self._convert(tensor, some.sum(axis=2), None, wanted).reshape(-1)
+                self._let_go(values[top : top + rows].nbytes)
+            return
         if tensor.perm is None:
             flat = values.reshape(-1)
             change = None if delta is None else delta.reshape(-1)
@@ -211,9 +228,79 @@ def fold_transposes(model: ir.Model) -> int:
             graph.register_initializer(made[key])
         node.outputs[0].replace_all_uses_with(made[key])
         graph.remove(node, safe=True)
+    _drop_unread(graph)
+    return len(made)
+
+
+def _drop_unread(graph: ir.Graph) -> None:
     for name in [name for name, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
+
+
+def fold_taps(model: ir.Model) -> int:
+    """Let weights that a graph adds up along axis 2, or takes one tap of, stream so.
+
+    Returns how many do. That a tracer adds up in float32, between two casts, makes no difference:
+    so does the stream.
+    """
+    graph, made = model.graph, dict[tuple[str, int, int], ir.Value]()
+    for node in list(graph):
+        if node.op_type not in ("ReduceSum", "Slice"):
+            continue
+        source, results = _between_casts(node)
+        tensor = source.const_value if source is not None else None
+        if source is None or not isinstance(tensor, Streamed) or len(tensor.shape) != 5:
+            continue
+        taps = _taps(node, int(tensor.shape.numpy()[2]))
+        if tensor.perm is not None or tensor.taps is not None or taps is None:
+            continue
+        key = source.name or "", *taps
+        if key not in made:
+            added = tensor.added_up(*taps)
+            made[key] = ir.Value(
+                name=f"{source.name}.tap", shape=added.shape, type=ir.TensorType(added.dtype)
+            )
+            made[key].const_value = added
+            graph.register_initializer(made[key])
+        for result in results:
+            result.replace_all_uses_with(made[key])
+    passes.RemoveUnusedNodesPass()(model)
     return len(made)
+
+
+def _between_casts(node: ir.Node) -> tuple[ir.Value | None, list[ir.Value]]:
+    """What a node reads and what it gives, each beyond a cast from a type and back to it."""
+    source, result = node.inputs[0], node.outputs[0]
+    before = None if source is None else source.producer()
+    if before is None or before.op_type != "Cast" or before.inputs[0] is None:
+        return source, [result]
+    kind = before.inputs[0].dtype
+    casts = [use.node for use in result.uses()]
+    if all(cast.op_type == "Cast" and _target(cast) == kind for cast in casts):
+        return before.inputs[0], [cast.outputs[0] for cast in casts]
+    return source, [result]
+
+
+def _target(cast: ir.Node) -> ir.DataType:
+    return ir.DataType(cast.attributes["to"].as_int())
+
+
+def _taps(node: ir.Node, size: int) -> tuple[int, int] | None:
+    """The taps of axis 2 that a ReduceSum adds up, or the one that a Slice takes; None else."""
+    numbers = [
+        None if value is None else ir.convenience.get_const_tensor(value)
+        for value in node.inputs[1:]
+    ]
+    if any(number is None for number in numbers):
+        return None
+    found = [number.numpy().reshape(-1).tolist() for number in numbers if number is not None]
+    if node.op_type == "ReduceSum":
+        kept = node.attributes.get("keepdims")
+        return (0, size) if found == [[2]] and (kept is None or kept.as_int()) else None
+    if len(found) < 3 or found[2] != [2] or found[3:] not in ([], [[1]]):
+        return None
+    first, end, _ = slice(found[0][0], found[1][0]).indices(size)
+    return (first, end) if end == first + 1 else None
 
 
 def stored_bytes(weights: Mapping[str, Tensor], item_bytes: int) -> int:

@@ -7,8 +7,10 @@ width are one free size, and what the older decoder would draw inside itself com
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
+from diffusers.models.autoencoders.autoencoder_kl_ltx import LTXVideoCausalConv3d
 from torch import Tensor, nn
 
 
@@ -24,14 +26,32 @@ class TextEncoder(nn.Module):
 
 
 class VaeEncoder(nn.Module):
-    """A picture (1, 3, 1, H, W) in -1..1 to mean and log variance (1, 2 C, 1, h, w)."""
+    """A picture (1, 3, 1, H, W) in -1..1 to mean and log variance (1, 2 C, 1, h, w).
+
+    The frames before the first are copies of it, so that each convolution sees one frame over and
+    over: its taps in time are added up, and a third of the weights and of the work is left.
+    """
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
         self.network = vae.encoder
+        for module in self.network.modules():
+            if isinstance(module, LTXVideoCausalConv3d) and module.is_causal:
+                module.forward = MethodType(_of_one_frame, module)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.network(image)
+
+
+def _of_one_frame(self: LTXVideoCausalConv3d, hidden: Tensor) -> Tensor:
+    """LTXVideoCausalConv3d.forward where all frames (1, C, F, H, W) are the same."""
+    convolution = self.conv
+    weight = convolution.weight
+    if weight.shape[2] > 1:
+        weight = weight.sum(2, keepdim=True)
+    frames = (hidden.shape[2] - 1) // convolution.stride[0] + 1
+    found = convolution._conv_forward(hidden[:, :, :1], weight, convolution.bias)
+    return found if frames == 1 else found.expand(-1, -1, frames, -1, -1)
 
 
 class Denoiser(nn.Module):
