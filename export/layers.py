@@ -39,6 +39,11 @@ class Layer:
     """Names of the values it multiplies, one for each node."""
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the values it gives, one for each node."""
+        return tuple(str(node.outputs[0].name) for node in self.nodes)
+
+    @property
     def outer(self) -> int:
         """Axis of the output channels."""
         return 1 - self.inner

@@ -41,6 +41,8 @@ class Plan:
     """(channels,) what its activations are multiplied by."""
     range: float = 0.0
     """The largest magnitude of its activations, smoothed."""
+    results: float = 0.0
+    """The largest magnitude of what it gives, 0 where that is not known."""
 
     @property
     def label(self) -> str:
@@ -86,8 +88,9 @@ def make_plans(
         if ranges is not None and (
             kind == precision in WITH_ACTIVATIONS or (kind == precision == "nvfp4" and activations)
         ):
-            plan.range = _range(layer, ranges, clipped=precision == "int8")
+            plan.range = _range(layer, layer.activations, ranges, clipped=precision == "int8")
             plan.activations = plan.range > 0
+            plan.results = _range(layer, layer.results, ranges, clipped=True)
         made.quantised.append(plan)
     if precision == "int8" and ranges is not None:
         _smooth([plan for plan in made.quantised if plan.activations], ranges)
@@ -104,9 +107,11 @@ def _kind(layer: Layer, precision: str) -> str:
     return precision if fits else "int8"
 
 
-def _range(layer: Layer, ranges: Mapping[str, Range], *, clipped: bool) -> float:
-    """The largest magnitude of what a layer multiplies, 0 where it is not known."""
-    found = [ranges.get(name) for name in layer.activations]
+def _range(
+    layer: Layer, names: Sequence[str], ranges: Mapping[str, Range], *, clipped: bool
+) -> float:
+    """The largest magnitude of what a layer multiplies or gives, 0 where it is not known."""
+    found = [ranges.get(name) for name in names]
     if any(one is None or not np.isfinite(one.absmax) for one in found):
         return 0.0
     return max(

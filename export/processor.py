@@ -3,7 +3,8 @@
 It reads the same file of weights. float8 becomes Cast and Mul, since the provider's optimiser turns
 float8 QuantizeLinear into nodes that it has no kernel for (ONNX Runtime 1.31); 4-bit floats, for
 which it has none at all, are read as unsigned integers that choose from a table of 16. Then
-all is widened to float32 as for half precision, weights one by one.
+all is widened to float32 as for half precision, weights one by one, but for products of int8, which
+stay whole numbers (see `integers`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from . import formats, widen
+from . import formats, integers, widen
 
 _FP8, _FP4 = ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT4E2M1
 _FLOAT = ir.DataType.FLOAT
@@ -42,6 +43,7 @@ def for_processor(model: ir.Model, *, lean_from: int = widen.LEAN_FROM) -> None:
     if fp4:
         graph.opset_imports[""], model.ir_version = _OPSET, _IR_VERSION
     widen.widen(model, lean_from=lean_from)
+    integers.multiply_integers(model)
 
 
 def _skip_activations(node: ir.Node) -> None:

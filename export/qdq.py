@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import blocks
 from .blocks import Blocks
+from .integers import RESULTS
 from .plans import Plan
 from .store import Made
 
@@ -108,6 +109,8 @@ class _Rewriter:
             if key not in self._made:
                 self._made[key] = self._quantised(value, plan, dtype)
             node.replace_input_with(0, self._made[key])
+            if plan.results > 0:
+                node.meta[RESULTS] = plan.results
 
     def _quantised(self, value: ir.Value, plan: Plan, dtype: ir.DataType) -> ir.Value:
         name, numpy = self._free(f"{value.name}.{plan.kind}"), dtype.numpy()

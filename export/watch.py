@@ -17,6 +17,8 @@ import onnx_ir as ir
 
 KINDS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 """Nodes whose first input is multiplied with weights."""
+RESULTS = ("Conv",)
+"""Nodes whose results are watched too: as whole numbers they need a range."""
 SAMPLE = 8192
 """Values of a tensor that are looked at in one run."""
 OFFSET = "reverie.watch.offset"
@@ -29,12 +31,12 @@ _PREFIX = "reverie.watch"
 
 @dataclass(frozen=True)
 class Point:
-    """An activation that is multiplied with weights."""
+    """An activation that is multiplied with weights, or what a convolution gives."""
 
     name: str
     """The value's name in the graph."""
     nodes: tuple[str, ...]
-    """Names of the nodes that read it so."""
+    """Names of the nodes that multiply it; empty for what a convolution gives."""
     channels: int | None
     """How many channels it has, None where its readers see them on different axes."""
     rank: int | None
@@ -52,7 +54,10 @@ def weight_of(node: ir.Node) -> ir.Value | None:
 
 
 def find_points(graph: ir.Graph) -> dict[str, Point]:
-    """Return every activation of a graph that is multiplied with weights, in the graph's order."""
+    """Return every activation of a graph that is multiplied with weights, in the graph's order.
+
+    Behind them stand the results of convolutions that nothing multiplies.
+    """
     readers: dict[str, list[tuple[ir.Node, int | None, int | None]]] = {}
     for node in graph:
         value = node.inputs[0] if node.op_type in KINDS else None
@@ -66,6 +71,10 @@ def find_points(graph: ir.Graph) -> dict[str, Point]:
         channels, rank = seen.pop() if len(seen) == 1 else (None, None)
         nodes = tuple(node.name or node.outputs[0].name or "" for node, _, _ in rows)
         points[name] = Point(name, nodes, channels, rank)
+    for node in graph:
+        result = node.outputs[0].name if node.op_type in RESULTS else None
+        if result and result not in points and weight_of(node) is not None:
+            points[result] = Point(result, (), None, None)
     return points
 
 
@@ -81,17 +90,21 @@ def add_watch(model: ir.Model, points: Iterable[Point]) -> list[Point]:
     offset = _offset(graph)
     for point in points:
         value = values.get(point.name)
-        users = [
-            use.node
+        uses = [
+            use
             for use in (value.uses() if value is not None else ())
-            if use.idx == 0 and use.node.op_type in KINDS and weight_of(use.node) is not None
+            if use.node in order
+            and (
+                not point.nodes
+                or (use.idx == 0 and use.node.op_type in KINDS and weight_of(use.node) is not None)
+            )
         ]
-        if value is None or not users:
+        if value is None or not uses:
             continue
         nodes, passed, outputs = _watch(value, point, offset, len(there))
-        graph.insert_before(min(users, key=order.__getitem__), nodes)
-        for user in users:
-            user.replace_input_with(0, passed)
+        graph.insert_before(min((use.node for use in uses), key=order.__getitem__), nodes)
+        for use in uses:
+            use.node.replace_input_with(use.idx, passed)
         graph.outputs.extend(outputs)
         there.append(point)
     return there

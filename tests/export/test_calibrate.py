@@ -68,7 +68,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_ranges_are_those_of_the_values(bundle: Bundle) -> None:
     found = run(bundle, components=None)
     assert set(found) == {"people", "denoiser"}
-    (people,), (latents,) = found["people"].values(), found["denoiser"].values()
+    people, latents = (next(iter(found[name].values())) for name in ("people", "denoiser"))
     seen: dict[str, list[np.ndarray]] = {"image": [], "latents": []}
 
     def opener(name: str, /, *, device: Any, threads: Any) -> Engine:

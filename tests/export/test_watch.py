@@ -78,7 +78,8 @@ def exposed(path: Path, image: np.ndarray, *names: str) -> dict[str, np.ndarray]
 
 def test_points_are_what_weights_multiply(tmp_path: Path) -> None:
     points = watch.find_points(ir.load(network(tmp_path)).graph)
-    assert list(points) == ["image", "r1", "pooled"]
+    assert list(points) == ["image", "r1", "pooled", "c1", "c2"]
+    assert points["c2"] == watch.Point("c2", (), None, None)
     assert points["image"] == watch.Point("image", ("first",), 3, 4)
     assert points["r1"] == watch.Point("r1", ("second", "third"), None, None)
     assert points["pooled"] == watch.Point("pooled", ("fourth",), 8, None)
@@ -87,7 +88,7 @@ def test_points_are_what_weights_multiply(tmp_path: Path) -> None:
 @pytest.mark.parametrize("height", [30, 200])
 def test_maxima_and_samples_are_those_of_the_values(tmp_path: Path, height: int) -> None:
     path, image = network(tmp_path), picture(height)
-    plain = exposed(path, image, "r1", "pooled")
+    plain = exposed(path, image, "r1", "pooled", "c1", "c2")
     model = ir.load(path)
     points = list(watch.find_points(model.graph).values())
     assert watch.add_watch(model, points) == points
@@ -95,8 +96,8 @@ def test_maxima_and_samples_are_those_of_the_values(tmp_path: Path, height: int)
     found = run(model, tmp_path / "watched.onnx", image=image, **{watch.OFFSET: offset})
     for output in ("g1", "scores"):
         np.testing.assert_array_equal(found[output], plain[output])
-    values = {"image": image, "r1": plain["r1"], "pooled": plain["pooled"]}
-    axes = {"image": (0, 2, 3), "r1": None, "pooled": (0,)}
+    values = {**plain, "image": image}
+    axes = {"image": (0, 2, 3), "r1": None, "pooled": (0,), "c1": None, "c2": None}
     for number, point in enumerate(points):
         value = values[point.name]
         largest = np.abs(value).max(axis=axes[point.name])
