@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..engines.errors import BundleError, OutputError, SettingsError
 from ..runtime.bundle import hash_file
-from . import attention, fake, graph, memory, pack, records, store, stream, widen
+from . import attention, cost, fake, graph, memory, pack, records, store, stream, widen
 from .progress import OnProgress, Work
 from .recipe import PartRecipe, Precision
 
@@ -169,6 +169,7 @@ def _trace(
     stream.attach(model, recipe, module, weights)
     del module
     graph.finish_part(model, recipe, origin)
+    stream.fold_taps(model)
     stream.fold_transposes(model)
     return model, kept
 
@@ -188,6 +189,7 @@ def _write(model: ir.Model, path: Path, told: store.Told) -> dict[str, Any]:
     if half or fused:
         entry["cpu"] = store.write_graph(model, path.with_suffix(".cpu.onnx"))
     entry["memory"] = memory.component_memory(path.parent, entry)
+    entry["cost"] = cost.component_cost(path.parent, entry)
     return entry
 
 

@@ -21,6 +21,8 @@ IN_PLACE = frozenset(
 )
 """Operators that write over an input that nobody else reads."""
 ATTENTION = frozenset(("MultiHeadAttention", "Attention"))
+PRODUCTS = frozenset(("MatMul", "FusedMatMul"))
+"""Operators that make attention scores, and weigh values by them."""
 
 
 class Plan:
@@ -35,7 +37,8 @@ class Plan:
         """
         self.graph = model.graph
         self._inferred = {} if fused else _inferred(model, known)
-        self._unseen = _scores(model.graph, known) if fused else set()
+        groups = score_groups(model.graph, known) if fused else []
+        self._unseen: set[str] = set().union(*groups)
         self._stored = {tensor.name for tensor in model.graph.initializer}
         self._constants = {
             name
@@ -179,28 +182,33 @@ def _inferred(
     return found
 
 
-def _scores(graph: onnx.GraphProto, known: Mapping[str, Known]) -> set[str]:
-    """Values between the two matrix products of attention: scores, masked, scaled, weighed."""
+def score_groups(graph: onnx.GraphProto, known: Mapping[str, Known]) -> list[set[str]]:
+    """Values between the two matrix products of each attention: scores, scaled, masked, weighed.
+
+    A softmax that stands alone makes a group as well.
+    """
     makers = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    found: set[str] = set()
+    groups: list[set[str]] = []
     for node in graph.node:
         if node.op_type != "Softmax":
             continue
         shape = known[node.output[0]].shape
+        found: set[str] = set()
         todo = [node.output[0], node.input[0]]
         while todo:
             name = todo.pop()
             if name in found or name not in makers or known[name].shape != shape:
                 continue
             found.add(name)
-            if makers[name].op_type != "MatMul":
+            if makers[name].op_type not in PRODUCTS:
                 todo += makers[name].input
             todo += [o for reader in readers.get(name, ()) for o in reader.output]
-    return found
+        groups.append(found)
+    return groups
 
 
 def order(nodes: list[onnx.NodeProto]) -> list[int]:

@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,14 +29,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from ..runtime import figures as read
 from ..runtime.bundle import MANIFEST
-from . import liveness
+from . import liveness, polynomials
 from .optimised import SMALL_GRAPH, optimised
-from .sizes import Known, Shape, follow, weights_of
+from .polynomials import Walk, compact, fitted
+from .sizes import Known
 
-STEPS = (64, 128, 192)
-"""Three sizes an axis tell polynomials of degree two apart; strides divide these."""
-_SCALED = re.compile(r"(.+)_x(\d+)")
 _NEAR = 1.01
 _PROBES = 256
 
@@ -49,9 +46,7 @@ def component_memory(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     entry: what the manifest says of it. Graphs that cannot be followed are left out.
     """
     found: dict[str, Any] = {}
-    weights = sum(int(data["bytes"]) for data in entry.get("data", ())) or int(entry["bytes"])
-    plain = folder / entry["file"]
-    on_cpu = folder / entry["cpu"]["file"] if entry.get("cpu") else plain
+    plain, on_cpu, weights = polynomials.graphs_of(folder, entry)
     for name, path, fused in (
         ("main", plain, False),
         ("fused", plain, True),
@@ -81,27 +76,22 @@ def graph_memory(
 
 
 def _figures(model: onnx.ModelProto, folder: Path, fused: bool) -> dict[str, Any] | None:
-    weights = weights_of(model, folder)
-    ports = {port.name: port for port in model.graph.input if port.name not in weights}
-    names = _free_sizes(ports)
+    walk = Walk(model, folder)
+    axes = len(walk.names)
     rows: list[NDArray[np.float64]] = []
     static: tuple[int, int] = (0, 0)
     plan: liveness.Plan | None = None
     try:
-        for sizes in itertools.product(STEPS, repeat=len(names)):
-            bound = dict(zip(names, sizes, strict=True))
-            known = follow(model, weights, {n: _bound(p, bound) for n, p in ports.items()})
+        for known in walk.grid():
             if plan is None:
                 plan = liveness.Plan(model, known, fused=fused)
                 static = plan.static_bytes(known)
             rows.append(plan.live_bytes(known))
     except ValueError:
         return None
-    live = np.stack(rows)
-    polynomials = _fitted(live.reshape(*[len(STEPS)] * len(names), -1))
     return {
-        "sizes": list(names),
-        "peaks": [_compact(one, len(names)) for one in _undominated(polynomials, len(names))],
+        "sizes": list(walk.names),
+        "peaks": [compact(one, axes) for one in _undominated(fitted(rows, axes), axes)],
         "weights": static[0],
         "folded": static[1],
     }
@@ -110,55 +100,7 @@ def _figures(model: onnx.ModelProto, folder: Path, fused: bool) -> dict[str, Any
 def evaluate(figures: Mapping[str, Any], sizes: Mapping[str, float]) -> float:
     """Return the bytes that `figures` tell for some sizes."""
     values = [float(sizes[name]) for name in figures["sizes"]]
-    return max(
-        sum(
-            float(coefficient) * float(np.prod([v**e for v, e in zip(values, powers, strict=True)]))
-            for coefficient, *powers in polynomial
-        )
-        for polynomial in figures["peaks"]
-    )
-
-
-def _free_sizes(ports: Mapping[str, onnx.ValueInfoProto]) -> tuple[str, ...]:
-    """Names of the sizes that differ from run to run, those that hang on others left out."""
-    names: dict[str, None] = {}
-    for port in ports.values():
-        for dimension in port.type.tensor_type.shape.dim:
-            if not dimension.HasField("dim_value"):
-                names[_base(dimension.dim_param)[0]] = None
-    return tuple(names)
-
-
-def _base(name: str) -> tuple[str, int]:
-    scaled = _SCALED.fullmatch(name)
-    return (scaled[1], int(scaled[2])) if scaled else (name, 1)
-
-
-def _bound(port: onnx.ValueInfoProto, sizes: Mapping[str, int]) -> Shape:
-    shape = []
-    for dimension in port.type.tensor_type.shape.dim:
-        if dimension.HasField("dim_value"):
-            shape.append(dimension.dim_value)
-        else:
-            name, scale = _base(dimension.dim_param)
-            shape.append(sizes[name] * scale)
-    return tuple(shape)
-
-
-def _fitted(live: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bytes on a grid of sizes (3, ..., 3, nodes) as coefficients of powers (nodes, 3, ..., 3)."""
-    powers = np.vander(np.array(STEPS, np.float64) / STEPS[0], increasing=True)
-    inverse = np.linalg.inv(powers)
-    axes = live.ndim - 1
-    for axis in range(axes):
-        live = np.moveaxis(np.tensordot(inverse, live, axes=(1, axis)), 0, axis)
-    scale = np.ones([3] * axes)
-    for axis in range(axes):
-        shape = [1] * axes
-        shape[axis] = 3
-        scale = scale / (float(STEPS[0]) ** np.arange(3)).reshape(shape)
-    coefficients: NDArray[np.float64] = np.moveaxis(live, -1, 0) * scale
-    return coefficients
+    return max(read.value(peak, values) for peak in figures["peaks"])
 
 
 def _undominated(polynomials: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
@@ -182,31 +124,9 @@ def _undominated(polynomials: NDArray[np.float64], axes: int) -> NDArray[np.floa
     return polynomials[chosen]
 
 
-def _compact(polynomial: NDArray[np.float64], axes: int) -> list[list[float]]:
-    """Terms that matter, [coefficient, exponents...]."""
-    terms = []
-    for powers in itertools.product(range(3), repeat=axes):
-        coefficient = float(polynomial[powers] if axes else polynomial)
-        at_least = float(STEPS[0]) ** sum(powers)
-        if abs(coefficient) * at_least >= 0.5:
-            terms.append([round(coefficient, 6), *powers])
-    return terms or [[0, *[0] * axes]]
-
-
 def add_to_manifest(folder: Path) -> list[str]:
     """Write the figures of every component into a bundle's manifest; returns what was left out."""
-    path = folder / MANIFEST
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    missing = []
-    for name, entry in manifest["components"].items():
-        for one in (entry, *entry.get("variants", {}).values()):
-            one["memory"] = component_memory(folder, one)
-            if "main" not in one["memory"]:
-                missing.append(f"{name} {one.get('precision', '')}".strip())
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
-    return missing
+    return polynomials.add_to_manifest(folder, "memory", component_memory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -122,6 +122,8 @@ def kind_of(kind: str, kinds: Sequence[int], attributes: Attributes) -> int:
         return kinds[1]
     if kind == "QuantizeLinear":
         return kinds[2] if len(kinds) > 2 and kinds[2] else int(attributes.get("output_dtype", 2))
+    if kind in ("MatMulIntegerToFloat", "DynamicQuantizeMatMul"):
+        return int(TensorProto.FLOAT)
     if kind == "DynamicQuantizeLinear":
         return int(TensorProto.UINT8)
     if kind in ("MatMulInteger", "ConvInteger"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import operator_quantised
 from .operator_windows import (
     Attributes,
     Shape,
@@ -255,6 +256,7 @@ def _dynamic_quantize(
 Rule = Callable[[Shapes, Values, Attributes, int], list[Any]]
 
 RULES: dict[str, Rule] = {
+    **operator_quantised.RULES,
     **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_BROADCAST, _broadcast),
     **dict.fromkeys(_REDUCE, _reduce),

@@ -20,8 +20,13 @@ SMALL_GRAPH = 128 * 2**20
 
 
 @contextlib.contextmanager
-def optimised(path: Path, weight_bytes: int) -> Iterator[tuple[onnx.ModelProto, Path]]:
-    """Give the graph that runs and the folder of its weights; the written one where it is large."""
+def optimised(
+    path: Path, weight_bytes: int, *, layouts: bool = True
+) -> Iterator[tuple[onnx.ModelProto, Path]]:
+    """Give the graph that runs and the folder of its weights; the written one where it is large.
+
+    layouts: whether values are laid out anew as well, which differs between processors.
+    """
     written = onnx.load(str(path), load_external_data=False)
     if weight_bytes > SMALL_GRAPH:
         yield written, path.parent
@@ -32,6 +37,9 @@ def optimised(path: Path, weight_bytes: int) -> Iterator[tuple[onnx.ModelProto, 
         options = ort.SessionOptions()
         options.log_severity_level = 4  # that it fits no other processor is known
         options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.qdqisint8allowed", "1")  # as engines/ort.py
+        if not layouts:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(out)
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

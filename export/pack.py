@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..runtime.bundle import FORMAT, MANIFEST, hash_file
-from . import graph, memory, parity
+from . import cost, graph, memory, parity
 from .recipe import ReadyRecipe, Recipe
 
 SMALLEST_HALVED = 256  # elements; below, float16 saves nothing worth a node
@@ -83,6 +83,7 @@ def write_component(recipe: Recipe | ReadyRecipe, folder: Path) -> dict[str, Any
     if len(files) > 1:
         entry["data"] = files[1:]
     entry["memory"] = memory.component_memory(folder, entry)
+    entry["cost"] = cost.component_cost(folder, entry)
     return entry
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..engines.architectures import PRECISIONS
 from ..engines.errors import BundleError, EngineError, OutputError, SettingsError
 from ..runtime.bundle import Bundle, Component, hash_file, load_bundle
-from . import attention, blocks, half, keep, memory, plans, store, turing
+from . import attention, blocks, cost, half, keep, memory, plans, store, turing
 from .layers import Layer, Left, find_layers
 from .plans import Plans, make_plans
 from .processor import for_processor
@@ -40,7 +40,7 @@ OnProgress = Callable[[str, int, int], None]
 _HALF = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
 _BITS = {"fp16": 16.0, "bf16": 16.0, "int8": 8.1, "fp8": 8.1, "int4": 4.3, "nvfp4": 4.6}
 _REPORTED = 1000  # steps of progress
-_FORM = 2
+_FORM = 3
 """Of the graphs that this module makes; another one makes every variant again."""
 
 
@@ -229,6 +229,7 @@ def _write(
     attention.fuse_attention(model)
     entry["cpu"] = store.write_graph(model, path.with_suffix(".cpu.onnx"))
     entry["memory"] = memory.component_memory(path.parent, entry)
+    entry["cost"] = cost.component_cost(path.parent, entry)
     given = work.bundle.section("components")[work.component.name]
     copied = ("inputs", "outputs", "license", "license_file", "source")
     entry |= {"precision": precision} | {key: given[key] for key in copied if key in given}

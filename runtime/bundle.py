@@ -14,7 +14,8 @@ Format 1. `bundle.json` holds an object with
                 in float32 and never holds a whole matrix of scores; "variants": the same network in
                 other precisions, by name ("int8", "nvfp4", ...), each {file, bytes, sha256, data,
                 cpu, precision} with figures of its own; "memory": what activations take, as
-                export.memory says, for the graphs "main", "cpu" and "fused"
+                export.memory says, and "cost": what a run computes and moves, as
+                export.cost says, each for the graphs "main", "cpu" and "fused"
     files       other files of the bundle (licence texts, model card): name -> sha256
     latents     layout of the latents (channels, spatial stride, ...)
     schedule    what `schedule.schedule_from_manifest` reads

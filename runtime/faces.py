@@ -68,6 +68,11 @@ def distinct_faces(found: list[Face]) -> list[Face]:
     return kept
 
 
+def searches(wide: int, tall: int) -> int:
+    """Return how often `find_faces` runs its detector on a picture of a size."""
+    return 2 + (sum(1 for _ in _tiles(wide, tall)) if max(tall, wide) > 1.25 * _SIDE else 0)
+
+
 def _tiles(wide: int, tall: int) -> Iterator[tuple[int, int, int]]:
     """Left, top and side of overlapping squares that cover a picture, nine at most."""
     side = max(round(0.6 * min(wide, tall)), round(0.42 * max(wide, tall)))

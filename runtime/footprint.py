@@ -7,13 +7,14 @@ that their family tells.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..engines.errors import BundleError
+from ..engines.ort import PACKED
 from .bundle import MANIFEST, Bundle, Component
+from .figures import check, entry_of, sizes_of, value
 from .shapes import ShapeSet
 
 Graph = Literal["cpu", "main", "fused"]
@@ -25,7 +26,6 @@ MAPPED_FROM = 512 * 2**20
 INSIDE_COPIES = 2
 """What weights inside a graph take on a processor, beside the graph: they are widened,
 and laid out anew for its kernels. Those of a file beside are taken from there."""
-_SCALED = re.compile(r"(.+)_x(\d+)")
 _ROUGH_VALUE = 256
 """Bytes of activations to an element of the inputs, where nothing at all is known."""
 
@@ -49,20 +49,15 @@ def figures_of(bundle: Bundle, component: Component, graph: Graph) -> Mapping[st
     Raises:
         BundleError: they are there and broken.
     """
-    entry = bundle.section("components").get(component.name, {})
-    own = str(entry.get("precision", "fp32"))
-    if component.precision != own:
-        entry = entry.get("variants", {}).get(component.precision, {})
-    memory = entry.get("memory") or {}
+    memory = entry_of(bundle, component).get("memory") or {}
     try:
         found = memory.get(graph) or memory.get("main")
         if found is None:
             return None
-        names = len(found["sizes"])
-        good = all(len(term) == names + 1 for peak in found["peaks"] for term in peak)
-        if not good or not found["peaks"]:
+        if not found["peaks"]:
             raise ValueError("peaks")
-        [float(number) for peak in found["peaks"] for term in peak for number in term]
+        for peak in found["peaks"]:
+            check(peak, len(found["sizes"]))
         int(found["weights"]), int(found["folded"])
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(
@@ -95,7 +90,7 @@ def taken(
     if graph != "cpu":
         return Taken(stored, None, activations, figures is None)
     data = sum(file.bytes for file in component.data)
-    if data >= MAPPED_FROM:
+    if data >= MAPPED_FROM and component.precision not in PACKED:
         return Taken(weights + folded, folded, activations, figures is None)
     used = weights + folded or stored
     resident = used if component.data else stored + INSIDE_COPIES * used
@@ -106,31 +101,5 @@ def activation_bytes(
     bundle: Bundle, name: str, figures: Mapping[str, Any], shapes: ShapeSet
 ) -> int:
     """Return what a run with some input shapes takes, by a graph's figures."""
-    sizes = _sizes(bundle, name, shapes)
-    try:
-        values = [float(sizes[size]) for size in figures["sizes"]]
-    except KeyError as error:
-        raise BundleError(
-            f"{bundle.folder / MANIFEST}: components.{name}.memory knows a size {error} that no "
-            "input has: export the model again"
-        ) from error
-    peaks = (
-        sum(
-            term[0] * math.prod(v**e for v, e in zip(values, term[1:], strict=True))
-            for term in peak
-        )
-        for peak in figures["peaks"]
-    )
-    return max(int(max(peaks)), 0)
-
-
-def _sizes(bundle: Bundle, name: str, shapes: ShapeSet) -> dict[str, int]:
-    """The free sizes of a component's inputs by name, as the shapes have them."""
-    found: dict[str, int] = {}
-    for port in bundle.section("components")[name]["inputs"]:
-        for size, actual in zip(port["shape"], shapes[port["name"]], strict=True):
-            if not isinstance(size, int):
-                scaled = _SCALED.fullmatch(size)
-                key, scale = (scaled[1], int(scaled[2])) if scaled else (size, 1)
-                found.setdefault(key, actual // scale)
-    return found
+    sizes = sizes_of(bundle, name, "memory", figures, shapes)
+    return max(int(max(value(peak, sizes) for peak in figures["peaks"])), 0)

@@ -67,7 +67,10 @@ class Telling(Protocol):
         """Say about how much each component's activations take, where a bundle has no figures."""
 
     def component_shapes(self, bundle: Bundle, plan: Any) -> Mapping[str, Iterable[ShapeSet]]:
-        """Say what each component is run with, in the order of the runs; doubles may be left in."""
+        """Say what each component is run with, in the order of the runs; doubles are left in."""
+
+    def runs(self, bundle: Bundle, plan: Any) -> Mapping[str, int]:
+        """Say how often each set of `component_shapes` is run; once where it says nothing."""
 
 
 def component_shapes(bundle: Bundle, plan: Any) -> dict[str, list[ShapeSet]]:
@@ -83,6 +86,24 @@ def component_shapes(bundle: Bundle, plan: Any) -> dict[str, list[ShapeSet]]:
     return {
         name: _distinct(sets) for name in bundle.components if (sets := told.get(name)) is not None
     }
+
+
+def counted_shapes(bundle: Bundle, plan: Any) -> dict[str, list[tuple[ShapeSet, int]]]:
+    """Return every set of input shapes of each component, and how often a render runs it with them.
+
+    See `component_shapes`. With baked prompts a render does not run the text encoder.
+    """
+    family = telling(bundle)
+    told, runs = family.component_shapes(bundle, plan), family.runs(bundle, plan)
+    made: dict[str, list[tuple[ShapeSet, int]]] = {}
+    for name in bundle.components:
+        if name in told:
+            sets = list(told[name])
+            made[name] = [
+                (one, runs.get(name, 1) * sum(other == one for other in sets))
+                for one in _distinct(sets)
+            ]
+    return made
 
 
 def phases(bundle: Bundle, plan: Any) -> tuple[Phase, ...]:

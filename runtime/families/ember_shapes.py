@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from ...engines.errors import BundleError
 from ..bundle import MANIFEST, Bundle
+from ..faces import searches
+from ..regions import LOOK
 from ..settings import Settings
 from ..shapes import Phase, ShapeSet, filled
 from .ember import HELPERS, Traits, input_size
@@ -67,6 +69,15 @@ def phases(bundle: Bundle, plan: FilmPlan) -> tuple[Phase, ...]:
         Phase("denoise", ("denoiser",), pixels * PHOTO_BYTES),
         Phase("frames", (), pixels * (PHOTO_BYTES + FRAME_BYTES)),
     )
+
+
+def runs(bundle: Bundle, plan: FilmPlan) -> dict[str, int]:
+    """Say how often each component is run with a set of sizes; see `shapes.Telling`."""
+    # The maps look at the picture and its mirror image. The photo is taken to be of the frame's
+    # shape, and not small; each small face on it adds a run of `people`, which is not counted.
+    scale = LOOK / max(plan.width, plan.height)
+    faces = searches(round(plan.width * scale), round(plan.height * scale))
+    return {"faces": faces, "maps": 2, "denoiser": plan.steps}
 
 
 def cuts(bundle: Bundle, plan: FilmPlan) -> Iterator[FilmPlan]:

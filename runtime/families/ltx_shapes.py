@@ -75,6 +75,13 @@ def phases(bundle: Bundle, plan: Plan) -> tuple[Phase, ...]:
     )
 
 
+def runs(bundle: Bundle, plan: Plan) -> dict[str, int]:
+    """Say how often each component is run with a set of sizes; see `shapes.Telling`."""
+    prompts = 2 if plan.guidance > 1.0 else 1
+    pictures = 1 if plan.last_image is None else 2
+    return {"text_encoder": prompts, "vae_encoder": pictures, "denoiser": plan.steps * prompts}
+
+
 def cuts(bundle: Bundle, plan: Plan) -> Iterator[Plan]:
     """Yield the plan with ever smaller pieces of decoding: shorter ones, then smaller ones."""
     traits = Traits.of(bundle)

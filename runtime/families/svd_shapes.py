@@ -48,6 +48,11 @@ def phases(bundle: Bundle, plan: Plan) -> tuple[Phase, ...]:
     )
 
 
+def runs(bundle: Bundle, plan: Plan) -> dict[str, int]:
+    """Say how often each component is run with a set of sizes; see `shapes.Telling`."""
+    return {"denoiser": plan.steps * (2 if plan.guided else 1)}
+
+
 def cuts(bundle: Bundle, plan: Plan) -> Iterator[Plan]:
     """Yield the plan with ever shorter chunks of decoding."""
     while plan.decode_chunk_size > 1:

@@ -85,6 +85,16 @@ def phases(bundle: Bundle, plan: Plan) -> tuple[Phase, ...]:
     )
 
 
+def runs(bundle: Bundle, plan: Plan) -> dict[str, int]:
+    """Say how often each component is run with a set of sizes; see `shapes.Telling`."""
+    prompts = 2 if plan.guidance > 1.0 else 1
+    return {
+        "text_encoder": prompts,
+        "denoiser": plan.steps * prompts,
+        "vae_decoder": noise_shapes(bundle, plan)["latents"][2],  # one run a latent frame
+    }
+
+
 def cuts(bundle: Bundle, plan: Plan) -> Iterator[Plan]:
     """Yield the plan with ever smaller tiles of decoding."""
     traits = Traits.of(bundle)

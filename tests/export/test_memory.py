@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 from reverie.export import memory
 from reverie.export.liveness import Plan, order
+from reverie.export.polynomials import bound
 from reverie.export.sizes import follow, weights_of
 
 FLOAT = TensorProto.FLOAT
@@ -160,7 +161,7 @@ def test_every_value_has_the_size_that_it_has_when_it_runs(case: Any, tiny_bundl
     model = onnx.load(path, load_external_data=False)
     weights = weights_of(model, folder)
     ports = [port for port in model.graph.input if port.name not in weights]
-    shapes = {port.name: memory._bound(port, sizes) for port in ports}
+    shapes = {port.name: bound(port, sizes) for port in ports}
     known = follow(model, weights, shapes)
     floats = [
         value
@@ -205,7 +206,7 @@ def test_figures_are_those_of_the_graph_at_sizes_they_were_not_made_from(tiny_bu
     assert figures is not None
     for tokens, words in ((7, 512), (300, 3), (5000, 512)):
         sizes = {"tokens": tokens, "text_tokens": words}
-        known = follow(model, weights, {p.name: memory._bound(p, sizes) for p in ports})
+        known = follow(model, weights, {p.name: bound(p, sizes) for p in ports})
         live = Plan(model, known).live_bytes(known).max()
         assert memory.evaluate(figures, sizes) == pytest.approx(live, rel=0.011)
 

@@ -47,6 +47,7 @@ def test_memory_does_not_grow_with_the_network(
 ) -> None:
     # Its estimate lets ONNX Runtime rewrite a graph whose weights are not many.
     monkeypatch.setattr(quantize.memory, "component_memory", lambda folder, entry: {})
+    monkeypatch.setattr(quantize.cost, "component_cost", lambda folder, entry: {})
     toy = toys.Toy("fp16")
     x = toy.input("x", 1, "rows", 2048)
     for number in range(3):
