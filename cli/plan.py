@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..engines.architectures import ARCHITECTURES, PRECISIONS, Architecture, find_architecture
+from ..engines.devices import find_device
 from ..engines.errors import SettingsError
 from ..engines.sizes import parse_size, size_text
 from ..runtime.placement import BACKENDS
@@ -19,6 +20,13 @@ from ..runtime.settings import (
     SECONDS_RANGE,
     STEPS_RANGE,
     Settings,
+)
+from .predicting import (
+    LIST,
+    describe_prediction,
+    predicted,
+    print_devices,
+    print_prediction,
 )
 from .telling import add_output, plain_text, range_text, table_console
 
@@ -45,17 +53,29 @@ def add_to(commands: argparse._SubParsersAction[Any], epilog: str) -> None:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="an embedded model's name, or the folder of a bundle")
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="an embedded model's name, or the folder of a bundle",
+    )
     add(
         "--memory",
         metavar="SIZE",
         help="what it may take on its device: 6GB, 6GiB, 500MB (default: what is there)",
     )
-    add(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--gpu",
         default="auto",
         metavar="NAME",
         help=f"the GPU: {', '.join(ARCHITECTURES)}, this or cpu (default: this one, else cpu)",
+    )
+    where.add_argument(
+        "--device",
+        metavar="NAME",
+        help="a device that need not be here, such as orin-nano-8gb or rtx4060-8gb: predicts "
+        "seconds too; `list` prints them all, with sources",
     )
     add("--backend", default="auto", choices=BACKENDS, help="what runs the networks")
     add(
@@ -87,9 +107,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the plan; one that does not fit is an answer, not an error.
 
     Raises:
-        SettingsError: an option is impossible, or the GPU is not known.
+        SettingsError: an option is impossible, or the GPU or the device is not known.
         BundleError: there is no such model, or its manifest cannot be planned with.
     """
+    if arguments.device == LIST:
+        print_devices(arguments.json)
+        return
+    if arguments.model is None:
+        raise SettingsError("no model was named: give one, such as `reverie plan ember`")
+    if arguments.device is not None:
+        find_device(arguments.device)  # an unknown one is told before anything else
     memory = None if arguments.memory is None else parse_size(arguments.memory, "--memory")
     settings = Settings(
         seconds=arguments.seconds,
@@ -107,30 +134,39 @@ def run(arguments: argparse.Namespace) -> None:
     from ..runtime.shapes import UNKNOWN_PHOTO, length_of, plan_for
 
     bundle = load_bundle(arguments.model)
-    gpu, machine = choose_gpu(arguments.gpu)
     plan = plan_for(bundle, settings=settings)
     length = length_of(bundle, settings)
-    made = plan_render(
-        bundle,
-        plan,
-        machine,
-        memory=memory,
-        gpu=gpu,
-        backend=arguments.backend,
-        precision=arguments.precision,
-        film=frame_size(settings.aspect, settings.height, UNKNOWN_PHOTO),
-    )
+    film = frame_size(settings.aspect, settings.height, UNKNOWN_PHOTO)
+    notes = [*plan.notes, *(() if length is None else length.explanation)]
+    prediction: dict[str, Any] = {}
+    if arguments.device is not None:
+        told = predicted(
+            bundle, plan, arguments, film=film, fps=settings.fps, length=length, memory=memory
+        )
+        made = told.render
+        prediction = {"prediction": describe_prediction(told)}
+        notes += told.notes
+    else:
+        gpu, machine = choose_gpu(arguments.gpu)
+        made = plan_render(
+            bundle,
+            plan,
+            machine,
+            memory=memory,
+            gpu=gpu,
+            backend=arguments.backend,
+            precision=arguments.precision,
+            film=film,
+        )
+        notes += [_ESTIMATED] if gpu else []
     facts = describe(made) | {
         "model": bundle.name,
         "width": plan.width,
         "height": plan.height,
         "frames": plan.num_frames,
         "length": None if length is None else _length(length),
-        "notes": [
-            *plan.notes,
-            *(() if length is None else length.explanation),
-            *([_ESTIMATED] if gpu else []),
-        ],
+        "notes": notes,
+        **prediction,
     }
     if arguments.json:
         print(json.dumps(facts))
@@ -189,7 +225,8 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = table_console()
-    title = f"{facts['model']} on {facts['device']}, {facts['width']}x{facts['height']}"
+    where = facts["prediction"]["title"] if "prediction" in facts else facts["device"]
+    title = f"{facts['model']} on {where}, {facts['width']}x{facts['height']}"
     windows = facts["length"]["windows"] if facts["length"] else 1
     frames = f"{facts['frames']} frames" + (f", {windows} times" if windows > 1 else "")
     networks = Table(title=plain_text(f"{title}, {frames}"), title_justify="left")
@@ -222,6 +259,8 @@ def _print(facts: dict[str, Any]) -> None:
             *(size_text(row[f"{part}_bytes"]) for part in parts),
         )
     console.print(phases)
+    if "prediction" in facts:
+        print_prediction(facts["prediction"], console)
     if facts["host_bytes"]:
         console.print(plain_text(f"beside, on the host: {size_text(facts['host_bytes'])}"))
     for note in facts["notes"]:

@@ -90,6 +90,7 @@ def test_what_cannot_be_planned_is_one_line(
 
 def test_a_long_film_is_planned_as_windows(tiny_bundles: Any, capsys: Any) -> None:
     words = [str(tiny_bundles["wan"]), "--height", "64", "--aspect", "1:1"]
+    capsys.readouterr()  # what making the bundle told
     short, told = facts(capsys, *words, "--seconds", "2"), facts(capsys, *words, "--seconds", "60")
     assert (short["length"]["way"], short["length"]["windows"]) == ("one", 1)
     assert told["length"]["way"] == "windows"
