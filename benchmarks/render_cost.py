@@ -4,8 +4,11 @@
         [--steps 2] [--guidance 1] [--made-prompt] [--json FILE]
 
 A made photo through the model's own loop. Host time is what a denoising step takes outside the
-engines. --made-prompt bakes random embeddings for the empty prompt into the bundle, for bundles
-that were exported without their text encoder (of random weights, say).
+engines. --made-prompt takes random embeddings for the empty prompt, in memory, for bundles that
+were exported without their text encoder (of random weights, say).
+
+`reverie bench` measures whole films, repeated and in processes of their own; this is one look at a
+model by itself, with each stage's peak.
 """
 
 from __future__ import annotations
@@ -15,77 +18,29 @@ import contextlib
 import json
 import statistics
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..engines.engine import Array
-from ..engines.ort import OrtEngine
 from ..runtime.bundle import Bundle
 from ..runtime.memory import peak_memory
 from ..runtime.model import load
 from ..runtime.noise import Noise
 from ..runtime.prompts import store_prompts
-from ..runtime.stages import Stages
 from ..runtime.text import Text
+from .bench.made_prompt import embeddings, text_channels
+from .bench.made_prompt import made_prompt as told
+from .bench.watch import Engines, PeakWatch
 from .machine import describe_machine
 
-
-class Watch:
-    """Counts the time inside engines, notes when each denoising step ended, and each stage's peak.
-
-    The peak of a stage is known on Linux alone, where a process may set its own mark back.
-    """
-
-    def __init__(self) -> None:
-        self.inside = 0.0
-        self.steps: list[tuple[float, float]] = []
-        self.peaks: dict[str, int] = {}
-        plain = OrtEngine.run
-
-        def run(engine: OrtEngine, inputs: Mapping[str, Array]) -> dict[str, Array]:
-            start = time.perf_counter()
-            try:
-                return plain(engine, inputs)
-            finally:
-                self.inside += time.perf_counter() - start
-
-        OrtEngine.run = run  # type: ignore[method-assign]
-
-    def told(self, stage: str, done: int, total: int) -> None:
-        """Take the progress of the render."""
-        if done == 0:
-            self.peaks["before"] = max(self.peaks.get("before", 0), peak_memory())
-            with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")
-        else:
-            self.peaks[stage] = max(self.peaks.get(stage, 0), peak_memory())
-        if stage == "denoise":
-            self.steps.append((time.perf_counter(), self.inside))
-
-    def step_times(self) -> list[tuple[float, float]]:
-        """Seconds of each step after the first, whole and outside the engines."""
-        pairs = zip(self.steps[1:], self.steps[2:], strict=False)  # [0] is the stage's beginning
-        rows = [(b[0] - a[0], (b[0] - a[0]) - (b[1] - a[1])) for a, b in pairs]
-        return [row for row in rows if row[0] > 0]
+__all__ = ["made_prompt", "text_channels"]
 
 
 def made_prompt(bundle: Bundle, channels: int) -> Bundle:
-    """Bake random embeddings for the empty prompt."""
+    """Bake random embeddings for the empty prompt into a bundle."""
     text = Text(bundle)
-    shape = (1, text.max_tokens, channels)
-    embeddings = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    mask = np.zeros((1, text.max_tokens), np.int64)
-    mask[:, :16] = 1
-    return store_prompts(bundle, [(text.clean(""), (embeddings, mask))])
-
-
-def text_channels(bundle: Bundle) -> int:
-    """Channels of the embeddings that the denoiser takes."""
-    ports = bundle.manifest["components"]["denoiser"]["inputs"]
-    return int(next(p["shape"][2] for p in ports if p["name"] == "text"))
+    return store_prompts(bundle, [(text.clean(""), embeddings(text.max_tokens, channels))])
 
 
 def main() -> None:
@@ -100,11 +55,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     model = load(asked.bundle)
-    if asked.made_prompt:
-        made_prompt(model.bundle, text_channels(model.bundle))
-        model = load(asked.bundle)
-    watch = Watch()
-    stages = Stages(watch.told)
+    engines = Engines()
+    watch = PeakWatch(engines=engines)
     plan = model.plan(
         height=asked.height,
         width=asked.width,
@@ -116,13 +68,14 @@ def main() -> None:
     start = time.perf_counter()
     prompt = "" if model.bundle.section("text") else None
     frames = 0
-    for _ in model.render(
-        picture, plan, prompt=prompt, negative_prompt=None, noise=Noise(0), stages=stages
-    ):
-        frames += 1
+    with engines.watched(), told(model.bundle) if asked.made_prompt else contextlib.nullcontext():
+        for _ in model.render(
+            picture, plan, prompt=prompt, negative_prompt=None, noise=Noise(0), stages=watch
+        ):
+            frames += 1
     wall = time.perf_counter() - start
     sizes = {name: part.stored_bytes for name, part in model.bundle.components.items()}
-    steps = watch.step_times()
+    _, steps, outside = watch.step_times()
     row: dict[str, Any] = {
         "model": model.bundle.name,
         "family": model.bundle.family,
@@ -131,15 +84,15 @@ def main() -> None:
         "frames": frames,
         "steps": plan.steps,
         "seconds": wall,
-        "stages": stages.seconds,
-        "step_seconds": statistics.median(s for s, _ in steps) if steps else None,
-        "host_seconds_per_step": statistics.median(h for _, h in steps) if steps else None,
+        "stages": watch.seconds,
+        "step_seconds": statistics.median(steps) if steps else None,
+        "host_seconds_per_step": statistics.median(outside) if steps else None,
         "peak_bytes": max(peak_memory(), *watch.peaks.values()),
         "stage_peak_bytes": watch.peaks,
         "weights_bytes": sizes,
     }
     print(f"{row['model']} {row['precision']}, {row['size']}, {frames} frames, {plan.steps} steps")
-    for name, seconds in stages.seconds.items():
+    for name, seconds in watch.seconds.items():
         peak = watch.peaks.get(name, row["peak_bytes"]) / 2**30
         print(f"  {name:14} {seconds:8.2f} s {peak:6.2f} GiB")
     if steps:

@@ -17,6 +17,7 @@ from .. import __version__
 from ..engines.errors import ReverieError, SettingsError
 from . import (
     animate,
+    bench,
     build,
     cache,
     check,
@@ -34,6 +35,7 @@ from .telling import one_line
 
 COMMANDS = {
     "animate": animate,
+    "bench": bench,
     "build": build,
     "cache": cache,
     "check": check,

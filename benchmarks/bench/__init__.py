@@ -1,0 +1,1 @@
+"""`reverie bench`: what a render costs on this machine, phase by phase, with every sample kept."""
