@@ -1,0 +1,1 @@
+"""Reverie beside other software: the same work, proved same, measured in the same run."""
