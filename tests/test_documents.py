@@ -17,6 +17,7 @@ DOCUMENTS = [
         "DEPENDENCIES.md",
         "ENGINES.md",
         "benchmarks/README.md",
+        "benchmarks/devices/README.md",
         "runtime/bundles/ember/MODEL_CARD.md",
         "export/training/README.md",
     )
@@ -29,6 +30,25 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert "@@" not in text
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_module_that_is_to_be_run_is_there(path: Path) -> None:
+    for name in re.findall(r"python -m reverie\.([a-z0-9_.]+[a-z0-9_])", path.read_text()):
+        place = ROOT / name.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), name
+
+
+def test_every_result_has_the_command_that_makes_it() -> None:
+    """A row of the benchmarks' page links the file, and names a module or a command."""
+    rows = [
+        line
+        for line in (ROOT / "benchmarks/README.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    for result in (ROOT / "benchmarks/results").glob("*.json"):
+        row = next((row for row in rows if f"(results/{result.name})" in row), "")
+        assert re.search(r"`(python -m reverie\.|reverie )", row), result.name
 
 
 def options(command: str) -> set[str]:

@@ -1,0 +1,1 @@
+"""Records of `reverie bench` from machines that the project does not have."""

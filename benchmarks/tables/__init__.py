@@ -1,0 +1,1 @@
+"""The documents' tables of measured figures, made from the committed results."""
