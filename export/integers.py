@@ -28,6 +28,9 @@ from .frames_as_channels import Frames, whole
 RESULTS = "reverie.results"
 """Where a convolution's `meta` has the largest magnitude of what it gives."""
 
+WHOLE = ("MatMulIntegerToFloat", "QLinearConv")
+"""What multiplies whole numbers here; its weights are packed when a graph is opened."""
+
 _MIDDLE = 128
 _FLOAT, _INT8, _UINT8 = ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8
 
@@ -51,7 +54,7 @@ def _let_be_packed(graph: ir.Graph) -> None:
     """Take back what `widen` did to weights that products read as they are: none can be folded."""
     for value in list(graph.inputs):
         uses = [use.node.op_type for use in value.uses()]
-        if uses and set(uses) <= {"MatMulIntegerToFloat", "QLinearConv"}:
+        if value.const_value is not None and uses and set(uses) <= set(WHOLE):
             graph.inputs.remove(value)
 
 
@@ -101,7 +104,7 @@ class _Integers:
         if product.op_type != "Conv" or not product.meta.get(RESULTS):
             return False
         bias = product.inputs[2] if len(product.inputs) > 2 else None
-        known = _values(step) is not None and (bias is None or _values(bias) is not None)
+        known = _values(step) is not None and (bias is None or _holds(weight, step, bias))
         size = len(_shape(weight.inputs[0]))
         return known and (size < 5 or (size == 5 and _stacks(product, weight)))
 
@@ -227,6 +230,14 @@ class _Integers:
         value.const_value = tensor
         self.graph.register_initializer(value)
         return value
+
+
+def _holds(weight: ir.Node, step: ir.Value, bias: ir.Value) -> bool:
+    """Whether a bias is a whole number of 32 bits, with room for the products beside it."""
+    scale, one, added = _values(weight.inputs[1]), _values(step), _values(bias)
+    if scale is None or one is None or added is None:
+        return False
+    return bool((np.abs(added) < 2.0**30 * float(one) * scale.astype(np.float64)).all())
 
 
 def _stacks(product: ir.Node, weight: ir.Node) -> bool:

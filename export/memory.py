@@ -8,7 +8,8 @@ scratch memory of attention are counted as it has them, that of convolutions is 
 manifest's entry is
 
     memory  {"main": FIGURES, "cpu": FIGURES, "fused": FIGURES}
-    FIGURES {sizes: names of free sizes, peaks: polynomials, weights: bytes, folded: bytes}
+    FIGURES {sizes: names of free sizes, peaks: polynomials, weights: bytes, folded: bytes;
+             packed: true where weights are packed when the graph is opened, see `integers`}
 
 of a component's two graphs, and of the main one where attention is fused, if that differs. There
 the peak is the largest of the polynomials, each [[coefficient, exponent of each size], ...].
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from ..runtime import figures as read
 from ..runtime.bundle import MANIFEST
 from . import liveness, polynomials
+from .integers import WHOLE
 from .optimised import SMALL_GRAPH, optimised
 from .polynomials import Walk, compact, fitted
 from .sizes import Known
@@ -89,7 +91,9 @@ def _figures(model: onnx.ModelProto, folder: Path, fused: bool) -> dict[str, Any
             rows.append(plan.live_bytes(known))
     except ValueError:
         return None
+    whole = any(node.op_type in WHOLE for node in model.graph.node)
     return {
+        **({"packed": True} if whole else {}),
         "sizes": list(walk.names),
         "peaks": [compact(one, axes) for one in _undominated(fitted(rows, axes), axes)],
         "weights": static[0],

@@ -213,7 +213,7 @@ def fold_transposes(model: ir.Model) -> int:
     for node in list(graph):
         source = node.inputs[0] if node.op_type == "Transpose" else None
         tensor = source.const_value if source is not None else None
-        if source is None or not isinstance(tensor, Streamed) or tensor.perm is not None:
+        if source is None or not isinstance(tensor, Streamed) or tensor.perm or tensor.taps:
             continue
         perm = tuple(node.attributes["perm"].as_ints())
         if perm != (1, 0) and tensor.size > BLOCK:
@@ -258,7 +258,9 @@ def fold_taps(model: ir.Model) -> int:
         if key not in made:
             added = tensor.added_up(*taps)
             made[key] = ir.Value(
-                name=f"{source.name}.tap", shape=added.shape, type=ir.TensorType(added.dtype)
+                name=f"{source.name}.taps{taps[0]}to{taps[1]}",
+                shape=added.shape,
+                type=ir.TensorType(added.dtype),
             )
             made[key].const_value = added
             graph.register_initializer(made[key])

@@ -204,7 +204,7 @@ class _Converter:
     def __call__(self, frame: Frame, index: int) -> Any:
         import av
 
-        rgb = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(frame), format="rgb24")
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         rgb.color_range, rgb.color_primaries, rgb.color_trc = _FULL, _BT709, _BT709
         rgb.pts, rgb.time_base = index, self._time_base
         self._source.push(rgb)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..engines.errors import BundleError
-from ..engines.ort import PACKED
 from .bundle import MANIFEST, Bundle, Component
 from .figures import check, entry_of, sizes_of, value
 from .shapes import ShapeSet
@@ -23,6 +22,9 @@ does, which never holds a whole matrix of attention scores."""
 
 MAPPED_FROM = 512 * 2**20
 """Bytes of weights from which on a processor maps them from their file (see engines/ort.py)."""
+ARENA = 1.5
+"""What values take on a processor beside what they need at their peak: free pieces between those in
+use, in ONNX Runtime's arena. Measured from 1.0 (LTX's denoiser) to 1.8 (SVD's decoder)."""
 INSIDE_COPIES = 2
 """What weights inside a graph take on a processor, beside the graph: they are widened,
 and laid out anew for its kernels. Those of a file beside are taken from there."""
@@ -89,8 +91,9 @@ def taken(
         weights, folded = int(figures["weights"]), int(figures["folded"])
     if graph != "cpu":
         return Taken(stored, None, activations, figures is None)
+    activations = int(activations * ARENA)
     data = sum(file.bytes for file in component.data)
-    if data >= MAPPED_FROM and component.precision not in PACKED:
+    if data >= MAPPED_FROM and not (figures or {}).get("packed"):
         return Taken(weights + folded, folded, activations, figures is None)
     used = weights + folded or stored
     resident = used if component.data else stored + INSIDE_COPIES * used

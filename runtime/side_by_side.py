@@ -21,7 +21,7 @@ T = TypeVar("T")
 MOST = 4
 """Frames at work at once; each takes the memory of a few."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a film that is forgotten may end while another one begins
 _films = 0  # that are drawn now
 _threads = 1  # that OpenCV had before the first of them
 
@@ -72,5 +72,5 @@ def _one_thread_a_call() -> Iterator[int]:
     finally:
         with _lock:
             _films -= 1
-            if _films == 0:
+            if _films == 0 and cv2.getNumThreads() == 1:  # as it was left
                 cv2.setNumThreads(_threads)
