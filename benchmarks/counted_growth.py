@@ -19,8 +19,6 @@ from ..runtime.bundle import Bundle, load_bundle
 from ..runtime.cost import phase_costs
 from ..runtime.take import find_family
 
-MANIFESTS = Path(__file__).with_name("manifests")
-"""Manifests of full-size models, without their networks."""
 SIDES = (0.5, 0.75, 1.0, 1.5)
 LENGTHS = (0.25, 0.5, 1.0, 1.5)
 """Parts of a model's own height and width, and of its number of frames."""

@@ -30,8 +30,8 @@ from ..runtime.model import load
 from ..runtime.noise import Noise
 from ..runtime.placement import Placement
 from ..runtime.stages import Stages
+from .bench.made_prompt import made_prompt
 from .machine import describe_machine
-from .render_cost import made_prompt, text_channels
 
 CASES: Mapping[str, Mapping[str, Any]] = {
     "svd": {"width": 1024, "height": 576, "num_frames": 25, "steps": 25, "guidance": 3.0},
@@ -196,8 +196,6 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     ways: list[Callable[[], dict[str, Any]]] = []
     bundle = load(asked.bundle).bundle
-    if bundle.section("text"):
-        made_prompt(bundle, text_channels(bundle))
     for backend in asked.backend or BACKENDS[:2]:
         ways.append(lambda backend=backend: ours(asked.family, asked.bundle, backend, cuda))
     if not asked.no_peer:
@@ -206,7 +204,8 @@ def main() -> None:
     print(f"{gpu.name}: {asked.family} {case}")
     for way in ways:
         try:
-            rows.append(way())
+            with made_prompt(bundle):
+                rows.append(way())
         except (ReverieError, RuntimeError) as error:  # RuntimeError: torch is out of memory
             print(f"  not run: {str(error).splitlines()[0]}")
             continue

@@ -191,11 +191,28 @@ def main(words: Sequence[str] | None = None) -> int:
     """Count, print, compare, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("loops", nargs="*", metavar="LOOP", help=", ".join(LOOPS))
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--against", type=Path, default=RESULTS / "instructions.json")
-    parser.add_argument("--tolerance", type=share, default=TOLERANCE)
-    parser.add_argument("--seconds", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help=f"steps that are counted (default {STEPS})"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        default=RESULTS / "instructions.json",
+        help="earlier counts to compare with (default: the committed ones)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=share,
+        default=TOLERANCE,
+        help=f"share that a count may grow by (default {TOLERANCE})",
+    )
+    parser.add_argument(
+        "--seconds",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the loop's own seconds beside a real step's too (default: yes)",
+    )
+    parser.add_argument("--json", type=Path, help="write the counts here")
     asked = parser.parse_args(words)
     try:
         unknown = set(asked.loops) - LOOPS.keys()

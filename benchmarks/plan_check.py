@@ -4,14 +4,15 @@
 
 Each render is one of `reverie.animate` in a process of its own, which sets its high-water mark of
 memory back at the beginning of each stage (Linux). Tiny bundles are made on the spot; --full names
-a folder with bundles "svd", "ltx" and "wan" at full size, which are linked, not changed.
+a folder with bundles "svd", "ltx" and "wan" at full size, which are not changed: prompts are made
+up in memory where one was exported without its text encoder.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.bundle import MANIFEST, load_bundle
+from ..runtime.bundle import load_bundle
 from ..runtime.frame import frame_size
 from ..runtime.memory import peak_memory
 from ..runtime.planner import plan_render
 from ..runtime.shapes import plan_for
+from .bench.made_prompt import made_prompt
 from .machine import describe_machine
-from .render_cost import made_prompt, text_channels
 
 LIMIT = 0.15
 STAGES = {"motion": "frames", "encode": "frames"}
@@ -95,14 +96,18 @@ def measure(model: str, asked: dict[str, Any]) -> dict[str, int]:
 
     width, height = frame_size(asked["aspect"], asked["height"], (16, 9))
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    marks = Marks()
-    with tempfile.TemporaryDirectory() as folder:
+    marks, bundle = Marks(), load_bundle(model)
+    unread = bundle.section("text") and "text_encoder" not in bundle.components
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        made_prompt(bundle) if unread else contextlib.nullcontext(),
+    ):
         animate(
             photo,
             Path(folder) / "clip.mp4",
             model=model,
             device="cpu",
-            prompt="" if load_bundle(model).section("text") else None,
+            prompt="" if bundle.section("text") else None,
             on_progress=marks.told,
             **asked,
         )
@@ -162,21 +167,6 @@ def check(model: str, name: str, asked: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def linked(folder: Path, into: Path) -> Path:
-    """A bundle of the same files, with the empty prompt baked in where it reads prompts."""
-    into.mkdir()
-    for file in folder.iterdir():
-        if file.is_file() and file.name != MANIFEST:
-            os.link(file, into / file.name)
-        elif file.is_dir() and not file.name.startswith("."):
-            (into / file.name).symlink_to(file)
-    (into / MANIFEST).write_bytes((folder / MANIFEST).read_bytes())
-    bundle = load_bundle(into)
-    if bundle.section("text") and "text_encoder" not in bundle.components:
-        made_prompt(bundle, text_channels(bundle))
-    return into
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", type=Path, help="folder with full-size bundles svd, ltx, wan")
@@ -188,12 +178,12 @@ def main() -> None:
         print(json.dumps(measure(asked.render[0], json.loads(asked.render[1]))))
         return
     rows = []
-    with tempfile.TemporaryDirectory(dir=asked.full) as place:
+    with tempfile.TemporaryDirectory() as place:
         for family, cases in (FULL if asked.full else CASES).items():
             if asked.only and family != asked.only:
                 continue
             if asked.full:
-                model = str(linked(asked.full / family, Path(place) / family))
+                model = str(asked.full / family)
             elif family == "ember":
                 model = "ember"
             else:

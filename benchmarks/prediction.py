@@ -15,17 +15,21 @@ import argparse
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engines.calibration import TABLE, calibration, parse
+from ..engines.calibration import TABLE, Calibration, calibration, parse
 from ..engines.devices import find_device
+from ..engines.errors import ReverieError
+from ..runtime.output import check_file, disk_errors, write_file
 from .machine import describe_machine
 from .prediction_fit import (
     PULL,
     RANGES,
+    factors_of,
     fit,
     leave_one_out,
     model_of,
@@ -41,6 +45,8 @@ UNSEEN, PROCESSOR, HOST = 3.0, 3.0, 2.0
 """Factors where nothing says how far off a prediction is: wide on purpose, assumed, not fitted."""
 LEAST = {"measured": 1.2, "published": 2.0}
 """Factors that no few points make smaller: published ones are of other software than this."""
+PARALLEL = 0.5
+"""Share of the host's work that cores divide, assumed where one number of cores was measured."""
 
 
 def fitted() -> dict[str, Any]:
@@ -53,10 +59,11 @@ def fitted() -> dict[str, Any]:
     if not here:
         raise SystemExit(f"{MEASURED} is missing: run reverie.benchmarks.prediction_measure first")
     rows = json.loads(MEASURED.read_text(encoding="utf-8"))["rows"]
+    table = _without_errors(here, there, rows)
     errors = {
         "measured": _stated(
             "measured",
-            [*leave_one_out(here, "cpu"), *_films(_without_errors(here, there, rows), rows)],
+            [*leave_one_out(here, "cpu"), *_films(table, here, rows)],
             "networks and films on this machine, on one core predicted from two and the reverse",
         ),
         "published": _stated(
@@ -79,7 +86,7 @@ def fitted() -> dict[str, Any]:
             "why": "assumed: drawing and encoding scaled from one processor by cores and clock",
         },
     }
-    return {**_without_errors(here, there, rows), "errors": errors}
+    return {**table, "errors": errors}
 
 
 def _without_errors(
@@ -94,6 +101,7 @@ def _without_errors(
         "assumed": {
             "pull": PULL,
             "ranges": RANGES,
+            "parallel": PARALLEL,
             "note": "a share that no point tells about stays near the middle of its range",
         },
         "reached": {
@@ -112,7 +120,10 @@ def _without_errors(
 
 
 def _host(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the host's part costs: a pixel on one core, and how much of it cores share."""
+    """What the host's part costs: a pixel on one core, and how much of it cores share.
+
+    Rows of one number of cores do not tell that share: it is `PARALLEL` then.
+    """
     films = [row for row in rows if row["family"] == "ember"]
     found: dict[str, Any] = {"clock_mhz": find_device(films[0]["device"]).clock_mhz}
     for task, stage in (("draw", "frames"), ("encode", "encode")):
@@ -120,10 +131,16 @@ def _host(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for row in films:
             pixels = row["width"] * row["height"] * row["frames"]
             prices.setdefault(row["cores"], []).append(row["stages"][stage] / pixels)
-        one, two = (statistics.median(prices.get(cores, [math.nan])) for cores in (1, 2))
+        few, many = min(prices), max(prices)
+        price = statistics.median(prices[few])
+        parallel = PARALLEL
+        if many > few:
+            ratio = min(statistics.median(prices[many]) / price, 1.0)
+            parallel = (1 - ratio) / ((1 - 1 / many) - ratio * (1 - 1 / few))
+            parallel = min(max(parallel, 0.0), 1.0)
         found[task] = {
-            "seconds_per_pixel": float(f"{one:.4g}"),
-            "parallel": float(f"{min(max(2 * (1 - two / one), 0.0), 1.0):.3g}"),
+            "seconds_per_pixel": float(f"{price / (1 - parallel + parallel / few):.4g}"),
+            "parallel": float(f"{parallel:.3g}"),
         }
     networks = [one for row in films for one in row["networks"].values()]
     nodes = [sum(w["nodes"] for w in one["costs"][0]["work"]) for one in networks]
@@ -139,17 +156,19 @@ def _rest(row: Mapping[str, Any]) -> float:
     return float(row["wall_seconds"] - inside - row["stages"]["frames"] - row["stages"]["encode"])
 
 
-def _films(table: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """ember's whole films as predicted, against their wall time."""
-    any_error = {"factor": 1.0, "why": ""}
-    names = ("measured", "processor", "published", "unseen", "host")
-    known = parse({**table, "errors": dict.fromkeys(names, any_error)})
+def _films(
+    table: Mapping[str, Any], here: Sequence[Point], rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """ember's whole films as predicted from the other machines alone, against their wall time."""
+    films = [row for row in rows if row["family"] == "ember"]
+    known = {name: _without(name, table, here, films) for name in {r["device"] for r in films}}
     found = []
-    for row in rows:
-        if row["family"] != "ember":
+    for row in films:
+        without = known[row["device"]]
+        if without is None:
             continue
         work = {"width": row["width"], "height": row["height"], "frames": row["frames"], "fps": 24}
-        made = predicted("ember", work, find_device(row["device"]), known)
+        made = predicted("ember", work, find_device(row["device"]), without)
         assert made is not None
         assert made.total is not None
         ratio = made.total.seconds / row["wall_seconds"]
@@ -165,6 +184,28 @@ def _films(table: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[dic
     return found
 
 
+def _without(
+    left: str,
+    table: Mapping[str, Any],
+    here: Sequence[Point],
+    films: Sequence[Mapping[str, Any]],
+) -> Calibration | None:
+    """The calibration without one machine: its shares and its host; None where it is the only."""
+    points = [point for point in here if point.fit and point.device != left]
+    others = [row for row in films if row["device"] != left]
+    if not points or not others:
+        return None
+    kinds = ("measured", "processor", "published", "unseen", "host")
+    return parse(
+        {
+            **table,
+            "reached": {**table["reached"], "cpu": plain(fit(points, "cpu"))},
+            "host": _host(others),
+            "errors": {kind: {"factor": 1.0, "why": ""} for kind in kinds},
+        }
+    )
+
+
 def _outside(there: Sequence[Point]) -> str:
     """How many of the points that are only compared lie further off than is stated for them."""
     values = fit([point for point in there if point.fit], "gpu")
@@ -174,9 +215,12 @@ def _outside(there: Sequence[Point]) -> str:
 
 
 def _stated(kind: str, rows: Sequence[Mapping[str, Any]], why: str) -> dict[str, Any]:
-    """An error as the package states it: the worst of what was held against, or `LEAST`."""
+    """An error as the package states it: the worst of what was held against, or `LEAST`.
+
+    It is rounded up, so that no point lies outside; off the ninth digit, which 1.1 * 10 has.
+    """
     found = spread(rows)
-    factor = max(float(f"{found['worst_factor']:.2g}"), LEAST[kind])
+    factor = max(math.ceil(round(factors_of(rows)[-1] * 10, 9)) / 10, LEAST[kind])
     told = f"worst {found['worst_factor']:g}, median {found['median_factor']:g}"
     return {"factor": factor, "why": f"{why}; of {found['points']} points {told}"}
 
@@ -203,22 +247,40 @@ def _print(report: Mapping[str, Any]) -> None:
         print(f"  {row['device']:16} {row['model']:6} {what}")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fit", action="store_true", help="write engines/calibration.json first")
     parser.add_argument("--json", type=Path, default=RESULTS)
-    asked = parser.parse_args()
-    if asked.fit:
-        TABLE.write_text(json.dumps(fitted(), indent=1) + "\n", encoding="utf-8")
-        calibration.cache_clear()
+    asked = parser.parse_args(argv)
+    try:
+        for target in (asked.json, *([TABLE] if asked.fit else [])):
+            with disk_errors(target):  # told before minutes are spent
+                check_file(target, force=True)
+        if asked.fit:
+            write_file(_encoded(fitted()), TABLE, force=True)
+            calibration.cache_clear()
+        report = _report()
+        _print(report)
+        write_file(_encoded(report), asked.json, force=True)
+    except ReverieError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _encoded(facts: Mapping[str, Any]) -> bytes:
+    return (json.dumps(facts, indent=1) + "\n").encode()
+
+
+def _report() -> dict[str, Any]:
     known = calibration()
     here, there = measured(), published()
     on_all = fit([point for point in there if point.fit], "gpu")
     on_cpu, on_gpu = leave_one_out(here, "cpu"), leave_one_out(there, "gpu")
     rows = json.loads(MEASURED.read_text(encoding="utf-8"))["rows"] if here else []
     plain_table = json.loads(TABLE.read_text(encoding="utf-8"))
-    films = _films(plain_table, rows)
-    report = {
+    films = _films(plain_table, here, rows)
+    return {
         "schema": "reverie.prediction/1",
         "note": "every figure of `rows` is predicted; none was measured on the device it is for",
         "machine": describe_machine(),
@@ -234,9 +296,7 @@ def main() -> None:
         },
         "rows": table(known),
     }
-    _print(report)
-    asked.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -149,9 +149,14 @@ def spread(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     A factor is how often too long or too short, whichever it is: never below 1.
     """
-    factors = sorted(math.exp(abs(math.log(row["ratio"]))) for row in rows)
+    factors = factors_of(rows)
     return {
         "points": len(factors),
         "median_factor": float(f"{statistics.median(factors):.3g}"),
         "worst_factor": float(f"{factors[-1]:.3g}"),
     }
+
+
+def factors_of(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the factor that each prediction is off by, the worst last."""
+    return sorted(math.exp(abs(math.log(row["ratio"]))) for row in rows)

@@ -22,11 +22,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..engines.errors import ReverieError, SettingsError
+from ..runtime.output import check_file, disk_errors, write_file
 from .machine import describe_machine
 from .prediction_points import MEASURED
 
@@ -152,7 +154,12 @@ def network(folder: Path, family: str, name: str, repeat: int) -> dict[str, Any]
 
 
 def bound(words: list[str], cores: int) -> dict[str, Any]:
-    """Run a case in a process on so many cores; returns what it says, with `wall_seconds`."""
+    """Run a case in a process on so many cores; returns what it says, with `wall_seconds`.
+
+    Raises:
+        SettingsError: this process may not run on so many.
+    """
+    chosen = cores_of(cores)
     command = [sys.executable, "-m", "reverie.benchmarks.prediction_measure", *words]
     start = time.perf_counter()
     done = subprocess.run(
@@ -160,7 +167,7 @@ def bound(words: list[str], cores: int) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, range(cores)),
+        preexec_fn=lambda: os.sched_setaffinity(0, chosen),
         env={**os.environ, "OMP_NUM_THREADS": str(cores)},
     )
     if done.returncode:
@@ -169,7 +176,22 @@ def bound(words: list[str], cores: int) -> dict[str, Any]:
     return {**json.loads(done.stdout.splitlines()[-1]), "wall_seconds": wall}
 
 
-def main() -> None:
+def cores_of(count: int) -> list[int]:
+    """Return the first so many of the cores that this process may run on.
+
+    Raises:
+        SettingsError: there are fewer, or none is asked for.
+    """
+    there = sorted(os.sched_getaffinity(0))
+    if not 1 <= count <= len(there):
+        raise SettingsError(
+            f"{count} cores cannot be measured: this process may run on {len(there)}: "
+            f"give --cores from 1 to {len(there)}"
+        )
+    return there[:count]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--device", default="epyc", help="what the rows are called; epyc is the machine here")
@@ -180,14 +202,33 @@ def main() -> None:
     add("--json", type=Path, default=MEASURED)
     add("--film", nargs=2, type=float, help=argparse.SUPPRESS)
     add("--network", nargs=3, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     if asked.film:
         print(json.dumps(film(asked.photo, int(asked.film[0]), asked.film[1])))
-        return
+        return 0
     if asked.network:
         folder, family, name = asked.network
         print(json.dumps(network(Path(folder), family, name, asked.repeat)))
-        return
+        return 0
+    try:
+        measure(asked)
+    except ReverieError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def measure(asked: argparse.Namespace) -> None:
+    """Run every case on every number of cores; what is there is written after each.
+
+    Raises:
+        SettingsError: there are not so many cores.
+        OutputError: the results cannot be written; told before anything is run.
+    """
+    for cores in asked.cores:
+        cores_of(cores)
+    with disk_errors(asked.json):
+        check_file(asked.json, force=True)
     rows = []
     for cores in asked.cores:
         cases: list[tuple[str, list[str]]] = []
@@ -205,8 +246,8 @@ def main() -> None:
             told = {name: round(one["seconds"], 3) for name, one in row["networks"].items()}
             print(f"{row['device']} {title}: {row['wall_seconds']:.2f} s, networks {told}")
             report = {"machine": describe_machine(), "repeat": asked.repeat, "rows": rows}
-            asked.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_file((json.dumps(report, indent=1) + "\n").encode(), asked.json, force=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

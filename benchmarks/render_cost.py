@@ -23,24 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.bundle import Bundle
 from ..runtime.memory import peak_memory
 from ..runtime.model import load
 from ..runtime.noise import Noise
-from ..runtime.prompts import store_prompts
-from ..runtime.text import Text
-from .bench.made_prompt import embeddings, text_channels
-from .bench.made_prompt import made_prompt as told
+from .bench.made_prompt import made_prompt
 from .bench.watch import Engines, PeakWatch
 from .machine import describe_machine
-
-__all__ = ["made_prompt", "text_channels"]
-
-
-def made_prompt(bundle: Bundle, channels: int) -> Bundle:
-    """Bake random embeddings for the empty prompt into a bundle."""
-    text = Text(bundle)
-    return store_prompts(bundle, [(text.clean(""), embeddings(text.max_tokens, channels))])
 
 
 def main() -> None:
@@ -68,7 +56,8 @@ def main() -> None:
     start = time.perf_counter()
     prompt = "" if model.bundle.section("text") else None
     frames = 0
-    with engines.watched(), told(model.bundle) if asked.made_prompt else contextlib.nullcontext():
+    made = made_prompt(model.bundle) if asked.made_prompt else contextlib.nullcontext()
+    with engines.watched(), made:
         for _ in model.render(
             picture, plan, prompt=prompt, negative_prompt=None, noise=Noise(0), stages=watch
         ):

@@ -6,7 +6,8 @@
         [--plot FILE]
 
 Operations and bytes are those of the bundle's manifest (see export/cost.py). Measured seconds are a
-record's of `reverie bench`, whose size, steps and precisions are taken too; without one, each
+record's of `reverie bench`, whose size, length, steps, guidance and precisions are taken too, and
+which is of one window of a model's frames; without one, each
 network is run here with random inputs of the render's sizes, and its seconds times its runs are
 told: what the host does between runs is then not in them.
 """
@@ -14,7 +15,6 @@ told: what the host does between runs is then not in them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from ..cli.telling import table_console
-from ..engines.device import choose_device
 from ..engines.engine import Engine
 from ..engines.errors import ReverieError, SettingsError
 from ..runtime.bundle import Bundle, load_bundle
@@ -33,10 +32,12 @@ from ..runtime.output import write_file
 from ..runtime.shapes import ShapeSet, counted_shapes, plan_for
 from .bench import record
 from .machine import describe_machine
+from .roofline_record import measured_before, row_of, settings_of
 from .roofs import Roof, by_phase, read_ceilings, roof_of, share_by_kind, together
 
-_CALLED = {"image encode": "encode image", "drawing": "frames"}
-"""Phases of a record -> those of a plan."""
+_OF_THE_RECORD = ("height", "aspect", "frames", "seconds", "steps", "guidance", "repeat")
+"""Options that a record answers."""
+_REPEAT = 2
 
 
 def measured_here(
@@ -82,36 +83,6 @@ def random_inputs(engine: Engine, sizes: ShapeSet) -> dict[str, Any]:
     }
 
 
-def measured_before(row: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return seconds of whole phases in a record's row, phase -> samples."""
-    found = {}
-    for name, figures in row["phases"].items():
-        whole = figures.get("total") or figures
-        if figures.get("per", "run") == "run" or "total" in figures:
-            found[_CALLED.get(name, name)] = [float(one) for one in whole["samples"]]
-    return found
-
-
-def row_of(path: Path, wanted: str | None) -> dict[str, Any]:
-    """Return a row of a record of `reverie bench`, its only one where none is named.
-
-    Raises:
-        SettingsError: the file is no record, or there is no such row.
-    """
-    try:
-        rows = {row["id"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise SettingsError(f"{path} is no record ({error}): `reverie bench` writes one") from error
-    if wanted is None and len(rows) == 1:
-        return dict(next(iter(rows.values())))
-    if wanted not in rows:
-        names = "; ".join(rows)
-        raise SettingsError(f"{path} has no row {wanted!r}: name one with --row: {names}")
-    return dict(rows[wanted])
-
-
 def described(
     roofs: Sequence[Roof], measured: Mapping[tuple[str, str], list[float]], whole: bool
 ) -> list[dict[str, Any]]:
@@ -142,7 +113,16 @@ def described(
 
 
 def roofline(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return the roofline of what was asked for, as a record of one row."""
+    """Return the roofline of what was asked for, as a record of one row.
+
+    Raises:
+        SettingsError: an option is given that the record answers, or it does not fit.
+    """
+    too_many = [name for name in _OF_THE_RECORD if getattr(asked, name) is not None]
+    if asked.record is not None and too_many:
+        raise SettingsError(f"--{too_many[0]} cannot go with --record, which says it: leave it out")
+    if asked.record is None and asked.row is not None:
+        raise SettingsError("--row names a row of a record: give that with --record")
     bundle = load_bundle(asked.model)
     given = {
         "height": asked.height,
@@ -157,8 +137,7 @@ def roofline(asked: argparse.Namespace) -> dict[str, Any]:
     measured: dict[tuple[str, str], list[float]] = {}
     if asked.record is not None:
         source = row_of(asked.record, asked.row)
-        given |= {"height": source["height"], "aspect": f"{source['width']}:{source['height']}"}
-        given |= {"num_frames": source["frames"], "steps": source["steps"], "seconds": None}
+        given = settings_of(source, bundle)
         precisions = {**source["precision"], **precisions}
         threads, device = source["threads"], str(source["device"]).partition(":")[0]
     there = set(bundle.components)
@@ -175,9 +154,9 @@ def roofline(asked: argparse.Namespace) -> dict[str, Any]:
     ]
     roofs = together(roof_of(cost, ceilings) for cost in costs)
     if source is None:
-        choose_device("cpu")
+        repeat = _REPEAT if asked.repeat is None else asked.repeat
         wanted = [(roof.phase, roof.component) for roof in roofs]
-        measured = measured_here(bundle, plan, precisions, ceilings.threads, asked.repeat, wanted)
+        measured = measured_here(bundle, plan, precisions, ceilings.threads, repeat, wanted)
     else:
         roofs = by_phase(roofs)
         measured = {(name, ""): samples for name, samples in measured_before(source).items()}
@@ -274,15 +253,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--ceilings", type=Path, required=True, help="what benchmarks/ceilings.py wrote")
     add("--record", type=Path, help="what `reverie bench --json` wrote (default: run here)")
     add("--row", help="the id of a row of the record")
-    add("--height", type=int)
+    add("--height", type=int, help="of the frame in pixels (default: the plan's)")
     add("--aspect", help="W:H of the frame")
-    add("--frames", type=int)
-    add("--seconds", type=float)
-    add("--steps", type=int)
-    add("--guidance", type=float)
-    add("--precision", action="append", default=[], metavar="NETWORK=PRECISION")
+    add("--frames", type=int, help="of the film, in place of --seconds")
+    add("--seconds", type=float, help="length of the film")
+    add("--steps", type=int, help="denoising steps (default: the model's own)")
+    add("--guidance", type=float, help="1 is none (default: the model's own)")
+    add(
+        "--precision",
+        action="append",
+        default=[],
+        metavar="NETWORK=PRECISION",
+        help="of a network, over the record's or the bundle's own; may be given again",
+    )
     add("--threads", type=int, help="of the ceilings and of the run (default: most measured)")
-    add("--repeat", type=int, default=2, help="runs of each size, where it is run here (default 2)")
+    add("--repeat", type=int, help="runs of each size, where it is run here (default 2)")
     add("--only", metavar="NAME", help="a phase or a network")
     add("--json", type=Path, help="write the record here")
     add("--plot", type=Path, help="draw it here, as PNG")

@@ -24,16 +24,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..engines.errors import MissingPackageError, ReverieError, SettingsError
+from ..engines.errors import ReverieError, SettingsError
 from ..runtime.output import write_file
 from . import counted_growth, sweeps
+from .bench.drawing import check_drawing
 from .bench.record import encoded, phase, record, summary
 from .growth import Growth, fit
 from .machine import describe_machine
+from .manifest_only import FOLDER as MANIFESTS
 from .paired import run_once
+from .scaling_figure import png
 from .sweeps import Point, Sweep
 
 PHOTOS = Path(__file__).resolve().parents[1] / "export" / "photos"
+REPEAT = 3
+_OF_RUNS = ("sweep", "photos", "tiny", "repeat", "plot")
+"""Options of what is measured."""
 TELLING_SHARE = 0.05
 """A phase is worth a word from this share of the largest point on."""
 WHOLE = ("seconds", "processor", "memory")
@@ -188,36 +194,6 @@ def _line(one: Mapping[str, Any]) -> str:
     )
 
 
-def plot(rows: Sequence[Mapping[str, Any]], fits: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw seconds over what was varied; MissingPackageError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            "a plot needs matplotlib, which is not installed: pip install matplotlib"
-        ) from error
-    names = list(dict.fromkeys(one["sweep"] for one in rows))
-    across = 3
-    figure = Figure(figsize=(4.2 * across, 3.2 * -(-len(names) // across)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, name in enumerate(names, 1):
-        axes = figure.add_subplot(-(-len(names) // across), across, place)
-        of_it = [one for one in rows if one["sweep"] == name]
-        x = [one["x"] for one in of_it]
-        axes.loglog(x, [one["end_to_end"]["median"] for one in of_it], "o-", label="whole")
-        for phase_name in of_it[-1]["phases"]:
-            powers = [f["power"] for f in fits if (f["sweep"], f["measure"]) == (name, phase_name)]
-            y = [one["phases"].get(phase_name, {}).get("median") for one in of_it]
-            if powers and all(y):
-                axes.loglog(x, y, ".--", label=f"{phase_name}, power {powers[0]:.2f}")
-        axes.set_title(name)
-        axes.set_xlabel(of_it[0]["x_unit"])
-        axes.set_ylabel("s")
-        axes.legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-
-
 def choose(names: Sequence[str], photos: Sequence[Path], folder: Path, tiny: Path) -> list[Sweep]:
     """The sweeps asked for: "ember", "ember size", "ltx-tiny", ...; none named means all."""
     wanted = [*sweeps.ember(photos, folder)]
@@ -244,7 +220,7 @@ def _measured(asked: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         tiny = (asked.tiny or folder / "tiny").absolute()
-        chosen = choose(asked.sweep, sweeps.large(photos, folder), folder, tiny)
+        chosen = choose(asked.sweep or [], sweeps.large(photos, folder), folder, tiny)
         _make_tiny(chosen, tiny)
         return measure(chosen, asked.repeat, folder)
 
@@ -252,7 +228,7 @@ def _measured(asked: argparse.Namespace) -> list[dict[str, Any]]:
 def _count() -> list[counted_growth.Counted]:
     """Count the models whose manifests are here, and print what was found."""
     found = []
-    for manifest in sorted(counted_growth.MANIFESTS.glob("*/bundle.json")):
+    for manifest in sorted(MANIFESTS.glob("*/bundle.json")):
         found += counted_growth.counted(manifest.parent)
     if found:
         print("\noperations of full-size models, counted from their graphs and not measured;")
@@ -264,26 +240,34 @@ def _count() -> list[counted_growth.Counted]:
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, and write where asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sweep", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--photos", nargs="+", type=Path, metavar="PHOTO")
-    parser.add_argument("--tiny", type=Path, metavar="FOLDER")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--counted", action="store_true", help="count full-size graphs alone")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--plot", type=Path, metavar="FILE.png")
+    add = parser.add_argument
+    add("--sweep", nargs="+", metavar="NAME", help='"ember", "ember size", ... (default: all)')
+    add("--photos", nargs="+", type=Path, metavar="PHOTO", help="default: those that come along")
+    add("--tiny", type=Path, metavar="FOLDER", help="where tiny bundles are kept, or made")
+    add("--repeat", type=int, help=f"runs of each point, 2 or more (default {REPEAT})")
+    add("--counted", action="store_true", help="measure nothing: count full-size graphs alone")
+    add("--json", type=Path, help="write the record here")
+    add("--plot", type=Path, metavar="FILE.png", help="draw seconds over what was varied")
     asked = parser.parse_args(words)
+    asked.words = list(sys.argv[1:] if words is None else words)
     try:
+        for name in _OF_RUNS if asked.counted else ():
+            if getattr(asked, name) is not None:
+                raise SettingsError(f"--{name} cannot go with --counted, which runs nothing")
+        asked.repeat = REPEAT if asked.repeat is None else asked.repeat
         if asked.repeat < 2:
             raise SettingsError("--repeat must be 2 or more: one sample has no spread")
+        if asked.plot is not None:
+            check_drawing()
         rows, fits, told = [], list[dict[str, Any]](), list[str]()
         if not asked.counted:
             rows = _measured(asked)
             fits, told = report(rows)
             if asked.plot is not None:
-                plot(rows, fits, asked.plot)
+                write_file(png(rows, fits), asked.plot, force=True)
         counted = _count()
         if asked.json is not None:
-            command = ["python", "-m", "reverie.benchmarks.scaling", *(words or sys.argv[1:])]
+            command = ["python", "-m", "reverie.benchmarks.scaling", *asked.words]
             made = record(
                 rows,
                 machine=describe_machine(),

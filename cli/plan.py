@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
             bundle, plan, arguments, film=film, fps=settings.fps, length=length, memory=memory
         )
         made = told.render
-        prediction = {"prediction": describe_prediction(told)}
+        prediction = {"predicted": True, "prediction": describe_prediction(told)}
         notes += told.notes
     else:
         gpu, machine = choose_gpu(arguments.gpu)
@@ -225,8 +225,10 @@ def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = table_console()
-    where = facts["prediction"]["title"] if "prediction" in facts else facts["device"]
-    title = f"{facts['model']} on {where}, {facts['width']}x{facts['height']}"
+    where, label = facts["device"], ""
+    if "prediction" in facts:  # nothing of that device was measured: every figure says so
+        where, label = facts["prediction"]["title"], "predicted: "
+    title = f"{label}{facts['model']} on {where}, {facts['width']}x{facts['height']}"
     windows = facts["length"]["windows"] if facts["length"] else 1
     frames = f"{facts['frames']} frames" + (f", {windows} times" if windows > 1 else "")
     networks = Table(title=plain_text(f"{title}, {frames}"), title_justify="left")
@@ -246,7 +248,7 @@ def _print(facts: dict[str, Any]) -> None:
             plain_text(row["reason"]),
         )
     console.print(networks)
-    phases = Table(title="peak of each phase", title_justify="left")
+    phases = Table(title=f"{label}peak of each phase", title_justify="left")
     phases.add_column("phase")
     phases.add_column("networks", overflow="fold")
     for name in ("base", "weights", "activations", "held", "peak"):
@@ -262,7 +264,7 @@ def _print(facts: dict[str, Any]) -> None:
     if "prediction" in facts:
         print_prediction(facts["prediction"], console)
     if facts["host_bytes"]:
-        console.print(plain_text(f"beside, on the host: {size_text(facts['host_bytes'])}"))
+        console.print(plain_text(f"{label}beside, on the host: {size_text(facts['host_bytes'])}"))
     for note in facts["notes"]:
         console.print(plain_text(f"note: {note}"))
-    console.print(plain_text(facts["verdict"]))
+    console.print(plain_text(f"{label}{facts['verdict']}"))

@@ -7,7 +7,10 @@ billions of operations a second,
     product of 704 x 2048 x 8192      int8 x int8    93     uint8 x int8  1308     float32  462
     3x3 convolution of 320 channels   int8 x int8    94     uint8 x int8  1906     float32  491
 
-So the same numbers are counted from 128 here, and one node reads them with the stored weights.
+So the same numbers are counted from 128 here, and one node reads them with the stored weights. x86
+without VNNI would add pairs of products in 16 bits and clip: sessions are told not to (see
+engines/ort.py), which nobody could try here.
+
 Convolutions give whole numbers too, for which the range of their results must be known. Those over
 time, height and width have no fast kernel either: the frames that each of them reads are laid
 beside each other as channels, which are copies of bytes, and a convolution of pictures is left.

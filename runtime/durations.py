@@ -18,6 +18,7 @@ from ..engines.devices import Hardware
 from .bundle import Bundle
 from .cost import PhaseCost, Work, phase_costs
 from .figures import entry_of
+from .footprint import figures_of
 from .placement import LIBRARIES
 from .planner import Placed, RenderPlan
 
@@ -36,14 +37,23 @@ def placed_costs(
             one if backends.get(one.component) in LIBRARIES else other
             for one, other in zip(fused, plain, strict=True)
         )
+    processor = render.device == "cpu"
     return tuple(
-        replace(one, precision=computed_in(bundle, one.component, one.precision)) for one in costs
+        replace(one, precision=computed_in(bundle, one.component, one.precision, processor))
+        for one in costs
     )
 
 
-def computed_in(bundle: Bundle, component: str, precision: str) -> str:
-    """Return what products are computed in: halves, where weights alone are int8 or fp8."""
-    made = entry_of(bundle, bundle.component(component, precision)).get("quantised") or {}
+def computed_in(bundle: Bundle, component: str, precision: str, processor: bool = False) -> str:
+    """Return what products are computed in: halves, where weights alone are int8 or fp8.
+
+    On a processor whole numbers are multiplied only where its graph has such products, which the
+    bundle says with "packed"; any other int8 is widened to float32.
+    """
+    found = bundle.component(component, precision)
+    if processor and precision == "int8":
+        return "int8" if (figures_of(bundle, found, "cpu") or {}).get("packed") else "fp32"
+    made = entry_of(bundle, found).get("quantised") or {}
     layers = made.get("layers") or ()
     if layers and not any("activations" in kind for kind in layers):
         return "fp16"

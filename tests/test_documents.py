@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reverie.cli.main import COMMANDS, exit_codes, parser
@@ -49,6 +52,36 @@ def test_every_result_has_the_command_that_makes_it() -> None:
     for result in (ROOT / "benchmarks/results").glob("*.json"):
         row = next((row for row in rows if f"(results/{result.name})" in row), "")
         assert re.search(r"`(python -m reverie\.|reverie )", row), result.name
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        if isinstance(value, dict):
+            yield from value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+
+
+MACHINE_PATH = re.compile(r"(?:.*=)?(?:/[A-Za-z]|\.\./|~/|[A-Za-z]:\\)")
+
+
+def test_no_figures_tell_where_on_a_machine_they_were_made() -> None:
+    kept = [
+        *(ROOT / "benchmarks").glob("*.json"),
+        *(ROOT / "benchmarks/results").glob("*.json"),
+        *(ROOT / "benchmarks/manifests").rglob("*.json"),
+        *(ROOT / "engines").glob("*.json"),
+    ]
+    assert len(kept) > 10
+    found = {
+        path.name: one
+        for path in kept
+        for one in strings(json.loads(path.read_text()))
+        if MACHINE_PATH.match(one)
+    }
+    assert found == {}
 
 
 def options(command: str) -> set[str]:

@@ -69,6 +69,7 @@ def make_row(
         "asked": {
             "size": f"{case.width}x{case.height}",
             "frames": case.frames,
+            "seconds": case.seconds,
             "steps": case.steps,
             "guidance": case.guidance,
             "precision": case.precision,

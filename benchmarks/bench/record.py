@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,15 +74,26 @@ def record(
     command: Sequence[str],
     **more: Any,
 ) -> dict[str, Any]:
-    """Return a whole record, ready to be written as JSON."""
+    """Return a whole record, ready to be written as JSON.
+
+    Of paths in the command its last parts stay: folders are nobody else's business.
+    """
     return {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": list(command),
+        "command": [without_folders(word) for word in command],
         "machine": dict(machine),
         **more,
         "rows": [dict(row) for row in rows],
     }
+
+
+def without_folders(word: str) -> str:
+    """Return a word of a command line, of what may be a path (NAME=PATH too) the last part."""
+    name, equals, value = word.partition("=")
+    if equals and not re.search(r"[\\/]", name):
+        return f"{name}={without_folders(value)}"
+    return re.split(r"[\\/]", word.rstrip("\\/"))[-1] if re.search(r"[\\/]", word) else word
 
 
 def schema() -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python -m reverie.benchmarks.bench.worker JOB
 
-JOB is a JSON object (see `children.Job`). Each line of its stdout is one JSON object: "ready" with
-the seconds of importing, "begin" and "run" of each render, or "error". Times are time.monotonic's.
+JOB is a JSON object, as `children.Runner` makes it. Each line of its stdout is one JSON object:
+"ready" with the seconds of importing, "begin" and "run" of each render, or "error". Times are
+time.monotonic's.
 """
 
 from __future__ import annotations

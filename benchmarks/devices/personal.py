@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..bench.record import without_folders
+
 KEPT = ("schema", "created", "command", "machine", "complete", "rows")
 """Fields of a record that are published."""
 _PRIVATE = re.compile(
@@ -38,7 +40,7 @@ def without(record: Mapping[str, Any]) -> dict[str, Any]:
     kept["command"] = _command(kept.get("command", ()))
     for row in kept["rows"]:
         if isinstance(row.get("model"), str):
-            row["model"] = _last_part(row["model"])
+            row["model"] = without_folders(row["model"])
         if row.get("photo") not in (None, *COMES_ALONG):
             row["photo"] = LEFT_OUT
         if (asked := row.get("asked")) and asked.get("prompt"):
@@ -72,21 +74,14 @@ def _command(words: Sequence[str]) -> list[str]:
     """A command line without the values of `_OWN_WORDS`, and without folders."""
     kept: list[str] = []
     for word in words:
-        option, equals, value = word.partition("=")
+        option, equals, _ = word.partition("=")
         if kept and kept[-1] in _OWN_WORDS:
             kept.append(LEFT_OUT)
         elif equals and option in _OWN_WORDS:
             kept.append(f"{option}={LEFT_OUT}")
-        elif equals and option.startswith("-"):
-            kept.append(f"{option}={_last_part(value)}")
         else:
-            kept.append(_last_part(word))
+            kept.append(without_folders(word))
     return kept
-
-
-def _last_part(word: str) -> str:
-    """A word of a command line: of what may be a relative path too, the last part alone."""
-    return re.split(r"[\\/]", word.rstrip("\\/"))[-1] if re.search(r"[\\/]", word) else word
 
 
 def system(told: str) -> str:

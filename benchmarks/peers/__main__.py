@@ -47,18 +47,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--precision", action="append", help="of Reverie; the bundle's plan chooses")
     add("--peer-precision", action="append", choices=PRECISIONS, help="fp32 and bf16")
     add("--mode", action="append", choices=MODES["diffusers"], help="of diffusers; eager")
-    add("--size", type=_size, metavar="WxH")
-    add("--frames", type=int)
-    add("--steps", type=int, default=2)
-    add("--guidance", type=float, default=1.0)
+    add("--size", type=_size, metavar="WxH", help="of the frames; the bundle's own")
+    add("--frames", type=int, help="of the film; the bundle's own number")
+    add("--steps", type=int, default=2, help="denoising steps (default 2)")
+    add("--guidance", type=float, default=1.0, help="1 (the default) is none")
     add("--setting", action="append", default=[], metavar="NAME=NUMBER", help="of Reverie alone")
-    add("--threads", type=int, default=os.cpu_count())
-    add("--repeat", type=int, default=1)
+    add("--threads", type=int, default=os.cpu_count(), help="of everybody (default: all cores)")
+    add("--repeat", type=int, default=1, help="rounds (default 1)")
     add("--no-decode", action="store_true", help="leave out decoding in a process of its own")
     add("--cold", action="store_true", help="everybody reads the weights from the disk")
     add("--work", type=Path, help="folder for jobs and outputs, kept")
-    add("--json", type=Path)
-    return parser.parse_args(arguments)
+    add("--json", type=Path, help="write the record here")
+    asked = parser.parse_args(arguments)
+    asked.words = list(sys.argv[1:] if arguments is None else arguments)
+    return asked
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -148,7 +150,7 @@ def measure(asked: argparse.Namespace) -> int:
         made = record(
             [row(one, {**case, "backend": one.peer}) for one in rounds],
             machine=describe_machine(),
-            command=sys.argv,
+            command=["python", "-m", "reverie.benchmarks.peers", *asked.words],
             comparisons=comparisons,
         )
         asked.json.write_bytes(encoded(made))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ...runtime.model import Model
 from ...runtime.text import Text
-from ..render_cost import text_channels
+from ..bench.made_prompt import text_channels
 
 WORKERS = Path(__file__).parent / "workers"
 PER_STEP = ("condition", "steps")

@@ -26,15 +26,14 @@ class Session:
         self.work, self.folder = work, folder.resolve()
         self.threads, self.decoding, self.cold = threads, decoding, cold
         self.rounds: dict[str, Rounds] = {}
-        self._runs: dict[str, Outputs] = {}
+        self._captured: tuple[str, Outputs] = ("", {})
         self._proofs: dict[tuple[str, str], dict[str, Proof]] = {}
 
     def round(self, mine: Sequence[Way], others: Sequence[Way]) -> None:
         """Let every way do the work once, Reverie's first, and compare what came out."""
         ways = [*mine, *others]
-        if not self._runs and any(way.peer == "openvino" and not way.reason for way in others):
-            for way in mine:
-                self._capture(way)
+        if any(way.peer == "openvino" and not way.reason for way in others):
+            self._capture(mine)
         films: dict[str, Outputs] = {}
         for way in ways:
             found = self._film(way)
@@ -58,12 +57,17 @@ class Session:
             if not self.rounds[ours].skipped and not self.rounds[theirs].skipped
         ]
 
-    def _capture(self, way: Way) -> None:
-        """Learn what goes through Reverie's engines, in a run that is not measured."""
-        folder = self._folder(way, "captured")
-        found = run_way(way, command(way), self.work, folder, threads=self.threads, capture=True)
-        outputs = found.get("outputs", {})
-        self._runs[way.name] = {n: v for n, v in outputs.items() if n.startswith("graph_")}
+    def _capture(self, mine: Sequence[Way]) -> None:
+        """Learn, once, what goes through Reverie's engines, in a run that is not measured."""
+        for way in mine:
+            if self._captured[1]:
+                return
+            folder = self._folder(way, "captured")
+            asked: dict[str, Any] = {"threads": self.threads, "capture": True}
+            outputs = run_way(way, command(way), self.work, folder, **asked).get("outputs", {})
+            graphs = {n: v for n, v in outputs.items() if n.startswith("graph_")}
+            if graphs:
+                self._captured = (way.name, graphs)
 
     def _film(self, way: Way) -> Outputs | None:
         name = way.name.strip()
@@ -73,8 +77,7 @@ class Session:
             return None
         extra: Outputs = {}
         if way.peer == "openvino":  # what goes into the networks is Reverie's
-            inner = next(iter(self._runs.values()), {})
-            extra = {name: value for name, value in inner.items() if "_in_" in name}
+            extra = {name: value for name, value in self._captured[1].items() if "_in_" in name}
         asked: dict[str, Any] = {"threads": self.threads, "extra": extra, "cold": self.cold}
         result = run_way(way, command(way), self.work, self._folder(way), **asked)
         if result.get("again"):
@@ -134,7 +137,13 @@ class Session:
         precisions = (self._precision(one), self._precision(other))
         ours, theirs = films[one.name], films[other.name]
         if other.peer == "openvino":
-            return {"film": prove_runs(self._runs.get(one.name, {}), theirs, precisions)}
+            captured, runs = self._captured
+            if captured not in (
+                "",
+                one.name,
+            ):  # other weights make other inputs of all but the first run
+                return {"film": Proof(False, f"its inputs are those of {captured}")}
+            return {"film": prove_runs(runs, theirs, precisions)}
         start = self.work.arrays["noise_latents"]
         steps, family = int(self.work.settings["steps"]), self.work.family
         ends = [as_film_latents(one, steps, start, family) for one in (ours, theirs)]

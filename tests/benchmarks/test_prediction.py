@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from reverie.benchmarks import (
     manifest_only,
     prediction,
     prediction_fit,
+    prediction_measure,
     prediction_points,
     prediction_table,
 )
@@ -18,6 +20,7 @@ from reverie.benchmarks.prediction_fit import fit, leave_one_out, plain, spread
 from reverie.benchmarks.prediction_points import PUBLISHED, Point, published
 from reverie.engines.calibration import TABLE, Reached, calibration, parse
 from reverie.engines.devices import devices
+from reverie.engines.errors import SettingsError
 from reverie.runtime.bundle import load_bundle
 from reverie.runtime.cost import PhaseCost, Work
 
@@ -241,3 +244,79 @@ def test_an_error_is_stated_no_smaller_than_few_points_allow() -> None:
     told = prediction._stated("published", far, "because")
     assert told["factor"] == 5.0
     assert told["why"].startswith("because; of 2 points worst 5")
+    assert prediction._stated("measured", [{"ratio": 4.72}], "")["factor"] == 4.8
+    assert prediction._stated("measured", [{"ratio": 0.2127}], "")["factor"] == 4.8  # 4.7015
+    assert prediction._stated("measured", [{"ratio": 1.3}], "")["factor"] == 1.3
+
+
+def test_one_number_of_cores_leaves_the_shared_part_assumed() -> None:
+    for cores in (1, 2):
+        found = prediction._host([film(cores, 3e-8, 1e-8)])["draw"]
+        assert found["parallel"] == prediction.PARALLEL
+        share = 1 - prediction.PARALLEL + prediction.PARALLEL / cores
+        assert found["seconds_per_pixel"] * share == pytest.approx(3e-8, rel=1e-3)
+    price = [1e-8 * (0.25 + 0.75 / cores) for cores in (2, 8)]
+    found = prediction._host([film(2, price[0], 1e-8), film(8, price[1], 1e-8)])["draw"]
+    assert found == {"seconds_per_pixel": pytest.approx(1e-8), "parallel": pytest.approx(0.75)}
+
+
+def test_a_film_is_predicted_without_what_its_own_machine_took() -> None:
+    films = [film(1, 4e-8, 2e-8) | {"id": "ember"}, film(2, 3e-8, 1e-8) | {"id": "ember"}]
+    work = Work("convolution", 1e9, 1e6, 10)
+    costs = ((PhaseCost("maps", "maps", 1, (work,), 0, "fp16"), 1.0),)
+    here = [Point("maps", f"epyc-{cores}core", costs, 0.1, True) for cores in (1, 2)]
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+
+    def told(points: list[Point], rows: list[dict[str, Any]]) -> dict[str, float]:
+        made = prediction._films(table, points, rows)
+        return {row["device"]: row["predicted_seconds"] for row in made}
+
+    plain_ones = told(here, films)
+    assert set(plain_ones) == {"epyc-1core", "epyc-2core"}
+    slow = film(1, 8e-8, 9e-8) | {"id": "ember"}
+    changed = told([replace(here[0], seconds=0.5), here[1]], [slow, films[1]])
+    assert changed["epyc-1core"] == plain_ones["epyc-1core"]
+    assert changed["epyc-2core"] > plain_ones["epyc-2core"]
+    assert told(here[:1], films[:1]) == {}
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_fitted(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def never() -> dict[str, Any]:
+        raise AssertionError("fitted all the same")
+
+    monkeypatch.setattr(prediction, "_report", never)
+    assert prediction.main(["--json", str(tmp_path / "none" / "made.json")]) == 5
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_case_is_bound_to_cores_that_this_process_may_run_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {7, 3, 5}, raising=False)
+    assert prediction_measure.cores_of(2) == [3, 5]
+    for many in (0, 4):
+        with pytest.raises(SettingsError, match="may run on 3"):
+            prediction_measure.cores_of(many)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["--cores", "1", "--json", "none/made.json"], 5), (["--cores", "1", "99999"], 2)],
+)
+def test_what_cannot_be_measured_is_told_before_anything_runs(
+    words: list[str],
+    code: int,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> None:
+    def never(words: list[str], cores: int) -> dict[str, Any]:
+        raise AssertionError("ran all the same")
+
+    monkeypatch.setattr(prediction_measure, "bound", never)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert prediction_measure.main(["--photo", "photo.jpg", *words]) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reverie.benchmarks import roofline, roofs
+from reverie.benchmarks import roofline, roofline_record, roofs
 from reverie.benchmarks.bench import record
+from reverie.benchmarks.manifest_only import FOLDER
 from reverie.engines.errors import SettingsError
+from reverie.runtime.bundle import load_bundle
 from reverie.runtime.cost import PhaseCost, Work
+from reverie.runtime.shapes import plan_for
 
 
 def ceilings_file(folder: Path) -> Path:
@@ -109,6 +112,7 @@ def bench_record(folder: Path) -> Path:
     step = {"unit": "s", "per": "step", **summed, "total": {**summed, "samples": [20.0, 30.0]}}
     row = {
         "id": "toy 256x144 24f cpu",
+        "model": "toy-ember",
         "width": 256,
         "height": 144,
         "frames": 24,
@@ -137,6 +141,42 @@ def test_a_record_of_bench_brings_its_size_and_seconds(toy_bundle: Path, tmp_pat
     assert rows["maps"]["measured"]["min"] == 2.0
     assert rows["look"]["measured"] is None
     assert rows["look"]["achieved"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--height", "144"], "--height cannot go with --record"),
+        (["--repeat", "2"], "--repeat cannot go with --record"),
+        (["--guidance", "1"], "--guidance cannot go with --record"),
+    ],
+)
+def test_what_a_record_says_is_not_asked_for(
+    toy_bundle: Path, tmp_path: Path, capsys: Any, words: list[str], said: str
+) -> None:
+    given = [str(toy_bundle), "--ceilings", str(ceilings_file(tmp_path))]
+    assert roofline.main([*given, "--record", str(bench_record(tmp_path)), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert roofline.main([*given, "--row", "toy"]) == 2
+    assert "--row" in capsys.readouterr().err
+
+
+def test_a_row_brings_its_guidance_and_is_of_the_model_and_one_window() -> None:
+    bundle = load_bundle(FOLDER / "ltx")
+    row = {"id": "a", "model": bundle.name, "width": 704, "height": 512, "fps": 24, "steps": 4}
+    row |= {"precision": {}, "threads": 2, "device": "cpu"}
+    with pytest.raises(SettingsError, match="has no frames"):
+        roofline_record.settings_of(row, bundle)
+    row |= {"frames": 161, "asked": {"guidance": 3.5, "seconds": None}}
+    given = roofline_record.settings_of(row, bundle)
+    assert given["guidance"] == plan_for(bundle, **given).guidance == 3.5
+    assert given["num_frames"] == 161
+    by_time = roofline_record.settings_of(row | {"asked": {"seconds": 2.0}}, bundle)
+    assert (by_time["seconds"], by_time.get("num_frames")) == (2.0, None)
+    with pytest.raises(SettingsError, match=r"in [2-9] windows"):
+        roofline_record.settings_of(row | {"frames": 600}, bundle)
+    with pytest.raises(SettingsError, match="measured ember, not"):
+        roofline_record.settings_of(row | {"model": "ember"}, bundle)
 
 
 def test_a_row_that_is_not_there_is_told(toy_bundle: Path, tmp_path: Path, capsys: Any) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 import jsonschema
 import pytest
 from PIL import Image
-from reverie.benchmarks import counted_growth, records, scaling, scaling_point, sweeps
+from reverie.benchmarks import (
+    counted_growth,
+    records,
+    scaling,
+    scaling_figure,
+    scaling_point,
+    sweeps,
+)
 from reverie.benchmarks.bench.record import record, schema
 from reverie.benchmarks.machine import describe_machine
 from reverie.benchmarks.sweeps import Point, Sweep
@@ -111,7 +118,7 @@ def test_a_point_is_what_it_says(video_bundle: Path) -> None:
 
 
 def test_attention_is_seen_in_what_is_counted() -> None:
-    found = counted_growth.counted(counted_growth.MANIFESTS / "ltx")
+    found = counted_growth.counted(scaling.MANIFESTS / "ltx")
     steps = [p for p in found if (p.axis, p.phase) == ("size", "denoise")]
     assert [p.x for p in steps] == sorted(p.x for p in steps)
     shares = [p.attention_share for p in steps]
@@ -127,6 +134,33 @@ def test_attention_is_seen_in_what_is_counted() -> None:
 def test_a_single_repeat_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert scaling.main(["--repeat", "1"]) == 2
     assert "one sample has no spread" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sweep", "photos", "tiny", "repeat", "plot"])
+def test_counting_takes_no_options_of_runs(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling, "_count", lambda: pytest.fail("it went on"))
+    assert scaling.main(["--counted", f"--{name}", "3"]) == 2
+    told = capsys.readouterr().err
+    assert f"--{name} cannot go with --counted" in told
+    assert told.count("\n") == 1
+
+
+def test_without_matplotlib_nothing_is_measured_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scaling, "_measured", lambda asked: pytest.fail("it went on"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert scaling.main(["--plot", "made.png"]) == 7
+    assert "pip install" in capsys.readouterr().err
+
+
+def test_sweeps_are_drawn() -> None:
+    pytest.importorskip("matplotlib")
+    rows = rows_of(made_sweep(float), float)
+    fits = [{"sweep": "made frames", "measure": "denoise", "power": 1.0}]
+    assert scaling_figure.png(rows, fits).startswith(b"\x89PNG")
 
 
 def test_photos_are_made_large_enough_for_every_point(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_toy_is_measured(toy_bundle: Path, tmp_path: Path, capsys: Any) -> Non
     )
     assert [name for _, name in row["marks"]][:2] == ["start", "import"]
     warm = sum(one["total"]["median"] for one in row["phases"].values())
-    assert warm == pytest.approx(row["warm_wall"]["median"], rel=0.2, abs=0.1)
+    assert 0 < warm <= row["warm_wall"]["median"]
     assert sorted(path.name for path in toy_bundle.iterdir()) == before
     assert str(Path.cwd()) not in json.dumps(made["renders"])
     assert "toy-ember 96x64 6f cpu" in capsys.readouterr().out

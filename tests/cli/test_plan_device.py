@@ -25,6 +25,7 @@ def facts(capsys: Any, *words: str) -> dict[str, Any]:
 def test_a_prediction_is_labelled_wherever_it_stands(capsys: Any) -> None:
     told = facts(capsys, "ember", "--device", "rtx4090", *SHORT)
     prediction = told["prediction"]
+    assert told["predicted"] is True
     assert prediction["predicted"] is True
     assert prediction["device"] == "rtx4090"
     assert prediction["low_seconds"] < prediction["seconds"] < prediction["high_seconds"]
@@ -41,7 +42,10 @@ def test_a_prediction_is_labelled_wherever_it_stands(capsys: Any) -> None:
 
 
 def test_a_plan_without_a_device_predicts_nothing(capsys: Any) -> None:
-    assert "prediction" not in facts(capsys, "ember", "--gpu", "sm89", *SHORT)
+    words = ("ember", "--gpu", "sm89", *SHORT)
+    assert not {"prediction", "predicted"} & set(facts(capsys, *words))
+    assert main(["plan", *words]) == 0
+    assert "predicted" not in capsys.readouterr().out
 
 
 def test_the_table_says_predicted_and_how_far_off(capsys: Any) -> None:
@@ -53,6 +57,20 @@ def test_the_table_says_predicted_and_how_far_off(capsys: Any) -> None:
     assert "real time; error: a factor of" in flat
     assert "note: predicted for Jetson Orin Nano" in flat
     assert "fits 7.1 GB" in flat
+
+
+@pytest.mark.parametrize("memory", [(), ("--memory", "10MB")])
+def test_every_figure_in_text_is_labelled(memory: tuple[str, ...], capsys: Any) -> None:
+    assert main(["plan", "ember", "--device", "rtx4090", *memory, *SHORT]) == 0
+    out = capsys.readouterr().out
+    flat = " ".join(out.split())
+    assert "predicted: ember on " in flat
+    assert "predicted: peak of each phase" in flat
+    assert "predicted: beside, on the host: " in flat
+    assert ("predicted: does not fit " if memory else "predicted: fits ") in flat
+    for what in ("ember on", "peak of each phase", "beside, on the host", "fit"):
+        lines = [line for line in out.splitlines() if line.startswith(what)]
+        assert lines == []
 
 
 def test_what_does_not_fit_has_no_seconds(capsys: Any) -> None:

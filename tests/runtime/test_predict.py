@@ -234,3 +234,27 @@ def test_weights_alone_in_int8_are_computed_in_halves(toy_bundle: Path) -> None:
         entry["variants"] = {"int8": variant | {"quantised": {"layers": layers}}}
         path.write_text(json.dumps(manifest), encoding="utf-8")
         assert computed_in(load_bundle(toy_bundle), "maps", "int8") == expected
+
+
+def test_a_processor_computes_whole_numbers_only_where_its_graph_does(toy_bundle: Path) -> None:
+    path = toy_bundle / "bundle.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    entry = manifest["components"]["maps"]
+    variant = {key: entry[key] for key in ("file", "bytes", "sha256", "data") if key in entry}
+    figures = {"sizes": [], "peaks": [[[1000]]], "weights": 10, "folded": 0}
+    packed = figures | {"packed": True}
+    for memory, expected in (
+        (None, "fp32"),
+        ({"cpu": figures}, "fp32"),
+        ({"cpu": packed}, "int8"),
+        ({"main": packed}, "int8"),
+        ({"main": packed, "cpu": figures}, "fp32"),
+    ):
+        layers = {"int8 weights and activations": 2}
+        entry["variants"] = {"int8": variant | {"quantised": {"layers": layers}}}
+        if memory is not None:
+            entry["variants"]["int8"]["memory"] = memory
+        path.write_text(json.dumps(manifest), encoding="utf-8")
+        bundle = load_bundle(toy_bundle)
+        assert computed_in(bundle, "maps", "int8", processor=True) == expected
+        assert computed_in(bundle, "maps", "int8") == "int8"

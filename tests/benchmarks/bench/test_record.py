@@ -76,6 +76,24 @@ def test_a_row_of_somebody_else_follows_it_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("/home/anna/films/ltx", "ltx"),
+        ("../anna/ltx/", "ltx"),
+        ("results/a.json", "a.json"),
+        ("C:\\Users\\anna\\a.jpg", "a.jpg"),
+        ("--json=~/anna/a.json", "--json=a.json"),
+        ("diffusers=/home/anna/bin/python", "diffusers=python"),
+        ("/home/anna/a=b", "a=b"),
+        ("16:9", "16:9"),
+        ("--repeat", "--repeat"),
+    ],
+)
+def test_a_command_tells_no_folders(word: str, kept: str) -> None:
+    assert record([], machine={}, command=["x", word])["command"] == ["x", kept]
+
+
+@pytest.mark.parametrize(
     ("where", "value"),
     [
         (("schema",), "reverie.bench/0"),
