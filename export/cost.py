@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..runtime.bundle import MANIFEST
+from ..runtime.cost import KINDS, Kind
 from . import operator_cost, polynomials
 from .liveness import PRODUCTS, score_groups
-from .operator_cost import KINDS, Kind
 from .optimised import optimised
 from .polynomials import Walk
 from .sizes import Known

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
+from ..runtime.cost import Kind
 from .operators import names
 
-Kind: TypeAlias = Literal["matmul", "convolution", "attention", "elementwise"]
-KINDS: tuple[Kind, ...] = ("matmul", "convolution", "attention", "elementwise")
 Shape: TypeAlias = tuple[int, ...]
 Shapes: TypeAlias = Sequence[Shape | None]
 Attributes: TypeAlias = Mapping[str, Any]

@@ -15,9 +15,9 @@ import torch
 from onnx import TensorProto, helper
 from reverie.export import cost
 from reverie.export.liveness import score_groups
-from reverie.export.operator_cost import KINDS
 from reverie.export.polynomials import Walk
 from reverie.export.source import open_source
+from reverie.runtime.cost import KINDS
 from reverie.runtime.figures import scaled, value
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
