@@ -7,36 +7,21 @@ axes are read as one.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .integers import Integers
 
 _END = np.iinfo(np.int64).max
-
-
-class Graph(Protocol):
-    """What nodes are added to."""
-
-    def add(
-        self,
-        before: ir.Node,
-        kind: str,
-        inputs: list[ir.Value | None],
-        name: str,
-        attributes: dict[str, Any] | None = None,
-    ) -> ir.Value:
-        """Add a node that gives uint8 ahead of another one; returns what it gives."""
-
-    def constant(self, name: str, values: NDArray[Any]) -> ir.Value:
-        """Return a stored value; one of a name is made once."""
 
 
 class Frames:
     """The way into pictures and back, around one convolution."""
 
-    def __init__(self, graph: Graph, product: ir.Node, weight: tuple[int, ...]) -> None:
+    def __init__(self, graph: Integers, product: ir.Node, weight: tuple[int, ...]) -> None:
         """product: the Conv. weight: the shape of its weights, (O, C, taps, h, w)."""
         self._graph, self._product = graph, product
         self._name = str(product.outputs[0].name)

@@ -44,7 +44,7 @@ def multiply_integers(model: ir.Model) -> int:
     The graph is one that `widen` made: it computes in float32 around them. Products that have no
     such kernel (Gemm with its weights turned, convolutions of unknown results) stay as they are.
     """
-    made = _Integers(model.graph)
+    made = Integers(model.graph)
     done = sum(made.activation(node) for node in list(model.graph) if _is_signed(node))
     if done:
         model.graph.opset_imports[DOMAIN] = 1
@@ -65,7 +65,7 @@ def _is_signed(node: ir.Node) -> bool:
     return node.op_type == "QuantizeLinear" and node.outputs[0].dtype == _INT8
 
 
-class _Integers:
+class Integers:
     """The products of one graph, as they are replaced."""
 
     def __init__(self, graph: ir.Graph) -> None:
